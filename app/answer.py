@@ -1,0 +1,144 @@
+"""What `attest ask --json` prints and the page shows: an answer, its citations, its reads.
+
+Field names and units are those of the documented JSON (docs/interface.md): pages are 1-based, offsets
+are half-open code points of the page's extracted text, attention is a share of one softmax (0..1), times
+are milliseconds, rectangles are PDF points with the origin at the top left.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Mode = Literal["memory", "text", "none"]
+Rect = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A passage that the answer was read from. `rects` is None where the format has no pages.
+
+    attention: mass on the passage's memory, averaged over all generated tokens. needed: None until measured.
+    """
+
+    n: int
+    document_id: str
+    document_name: str
+    page: int
+    page_label: str
+    start: int
+    end: int
+    text: str
+    rects: list[Rect] | None
+    attention: float
+    needed: float | None = None
+
+
+@dataclass(frozen=True)
+class TokenAttention:
+    """Attention on one stretch of characters of the page."""
+
+    start: int
+    end: int
+    attention: float
+
+
+@dataclass(frozen=True)
+class MemoryRead:
+    """One memory that was available while a stretch was generated."""
+
+    reference_id: int
+    document_id: str
+    page: int
+    start: int
+    end: int
+    text: str
+    retrieval_score: float
+    attention: float
+    tokens: list[TokenAttention]
+
+
+@dataclass(frozen=True)
+class Other:
+    """Mass that did not fall on memories."""
+
+    question: float
+    answer: float
+    prefix: float
+
+
+@dataclass(frozen=True)
+class StretchRead:
+    """What tokens [from_token, to_token) of the answer attended to. Memories and other sum to 1."""
+
+    from_token: int
+    to_token: int
+    memories: list[MemoryRead]
+    other: Other
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Milliseconds: finding the references, loading or writing their memories, question to first token."""
+
+    retrieve: float
+    load: float
+    first_token: float
+    decode_tokens_per_second: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class EngineDescription:
+    backend: str
+    model: str
+    adapter: str | None
+    quantisation: str
+    fingerprint: str
+    mode: Mode
+    format: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SentenceMark:
+    """Sentence [start, end) of the answer and the numbers of the citations it leaned on most."""
+
+    start: int
+    end: int
+    citations: list[int]
+
+
+@dataclass(frozen=True)
+class Answer:
+    answer: str
+    abstained: bool
+    citations: list[Citation]
+    reads: list[StretchRead]
+    timings: Timings
+    engine: EngineDescription
+    sentences: list[SentenceMark]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TokenEvent:
+    """Text that the answer grew by."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ReadEvent:
+    """What the stretch that just ended attended to."""
+
+    read: StretchRead
+
+
+@dataclass(frozen=True)
+class DoneEvent:
+    """The whole answer; the last event of a stream."""
+
+    answer: Answer
+
+
+AnswerEvent = TokenEvent | ReadEvent | DoneEvent

@@ -1,0 +1,183 @@
+"""A question becomes a cited answer: retrieve, read memories, stream, attribute.
+
+The first query is the question itself (with the turn before it when it is a follow-up); every 64 generated
+tokens the last 64 ask again. Citations come from recorded reads, never from what the model wrote.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from app.answer import (
+    Answer,
+    AnswerEvent,
+    DoneEvent,
+    EngineDescription,
+    Mode,
+    ReadEvent,
+    StretchRead,
+    Timings,
+    TokenEvent,
+)
+from app.attribution import citations, nearest_passages, sentence_marks, stretch_read
+from app.memories import MemorySource
+from app.profiles import profile
+from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK
+from engine.protocol import (
+    Chunk,
+    Embedder,
+    Engine,
+    GenerateOptions,
+    KeyedMemory,
+    MemoriesFor,
+    Message,
+    Read,
+    Token,
+)
+from storage.records import Hit, ReferenceRow
+from storage.store import Store
+
+ABSTENTION = "The documents in this collection do not answer this question."
+# Below this cosine between the question and its best passage, nothing retrieved is about the question.
+# tests/bench/support.py prints the figures behind it (docs/log.md).
+SUPPORTED_COSINE = 0.35
+REPETITION_PENALTY = 1.1  # a small model left to greedy decoding repeats itself
+
+
+@dataclass(frozen=True)
+class Found:
+    """A retrieved reference with its fused score."""
+
+    row: ReferenceRow
+    hit: Hit
+
+
+@dataclass
+class Trace:
+    """What one answer used, gathered while it runs. Times in seconds."""
+
+    found: dict[int, Found] = field(default_factory=dict)
+    reads: list[Read] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    retrieve: float = 0.0
+    load: float = 0.0
+
+
+class Asker:
+    """Answers questions about one store with one engine. Safe to share between threads."""
+
+    def __init__(self, store: Store, engine: Engine, embedder: Embedder) -> None:
+        fingerprint = engine.fingerprint
+        self._store, self._engine, self._embedder = store, engine, embedder
+        self._fingerprint = fingerprint.id
+        self._search = store.search(embedder.name, embedder.dimension)
+        self.memories = MemorySource(store.banks.open(fingerprint.id, fingerprint.to_json()), engine)
+
+    def ask(
+        self,
+        question: str,
+        collection: str,
+        *,
+        mode: Mode = "memory",
+        history: Sequence[tuple[str, str]] = (),
+        max_tokens: int = 256,
+        stop: threading.Event | None = None,
+    ) -> Iterator[AnswerEvent]:
+        """Stream an answer. Raises the rooms' errors; an answer that is not supported abstains instead."""
+        started = time.perf_counter()
+        trace = Trace()
+        first = self._retrieve(f"{history[-1][0]}\n{question}" if history else question, collection, trace)
+        description = self._describe(mode)
+        if mode != "none" and not _supported(first):
+            passages = nearest_passages(self._store, [found.row for found in first])
+            timings = Timings(trace.retrieve * 1e3, 0.0, (time.perf_counter() - started) * 1e3, 0.0, 0)
+            yield TokenEvent(ABSTENTION)
+            yield DoneEvent(Answer(ABSTENTION, True, passages, [], timings, description, []))
+            return
+        messages = self._messages(question, history, collection, first if mode == "text" else [])
+        memories_for = self._memories_for(question, collection, first, trace) if mode == "memory" else None
+        options = GenerateOptions(max_tokens, REPETITION_PENALTY, stop or threading.Event())
+        first_token = last_token = 0.0
+        reads: list[StretchRead] = []
+        for event in self._engine.generate(messages, memories_for, options):
+            if isinstance(event, Token):
+                last_token = time.perf_counter()
+                first_token = first_token or last_token
+                trace.pieces.append(event.text)
+                if event.text:
+                    yield TokenEvent(event.text)
+            else:
+                trace.reads.append(event)
+                reads.append(stretch_read(event, trace.found))
+                yield ReadEvent(reads[-1])
+        count = len(trace.pieces)
+        timings = Timings(
+            retrieve=trace.retrieve * 1e3,
+            load=trace.load * 1e3,
+            first_token=((first_token or time.perf_counter()) - started) * 1e3,
+            decode_tokens_per_second=(count - 1) / (last_token - first_token) if count > 1 else 0.0,
+            tokens=count,
+        )
+        text = "".join(trace.pieces)
+        if mode == "memory":
+            cited = citations(self._store, reads)
+        else:
+            cited = nearest_passages(self._store, [found.row for found in first] if mode == "text" else [])
+        marks = sentence_marks(text, trace.pieces, trace.reads, trace.found, cited)
+        yield DoneEvent(Answer(text.strip(), False, cited, reads, timings, description, marks))
+
+    def _retrieve(self, query: str, collection: str, trace: Trace) -> list[Found]:
+        started = time.perf_counter()
+        vector = self._embedder.embed([query])[0]
+        hits = self._search.hybrid(query, vector, collection, k=MEMORIES_PER_CHUNK)
+        rows = {row.id: row for row in self._store.references.get([hit.reference_id for hit in hits])}
+        found = [Found(rows[hit.reference_id], hit) for hit in hits if hit.reference_id in rows]
+        trace.found |= {each.row.id: each for each in found}
+        trace.retrieve += time.perf_counter() - started
+        return found
+
+    def _memories_for(self, question: str, collection: str, first: list[Found], trace: Trace) -> MemoriesFor:
+        short = len(self._engine.tokenize(question).ids) <= CHUNK_TOKENS
+
+        def memories_for(chunk: Chunk) -> list[KeyedMemory]:
+            if chunk.part == "prompt" and short:
+                found = first
+            else:
+                found = self._retrieve(chunk.text, collection, trace) if chunk.text.strip() else first
+            started = time.perf_counter()
+            memories = self.memories.get([each.row for each in found])
+            trace.load += time.perf_counter() - started
+            return memories
+
+        return memories_for
+
+    def _messages(
+        self, question: str, history: Sequence[tuple[str, str]], collection: str, passages: Sequence[Found]
+    ) -> list[Message]:
+        name = self._store.collections.get(collection).profile
+        messages = [Message("system", profile(name).system)]
+        for asked, answered in history:
+            messages += [Message("user", asked), Message("assistant", answered)]
+        references = "".join(
+            f"{' > '.join((found.row.document_name, *found.row.heading_path))}\n{found.row.text}\n\n"
+            for found in passages
+        )
+        return [*messages, Message("user", references + question)]
+
+    def _describe(self, mode: Mode) -> EngineDescription:
+        info = self._engine.info
+        return EngineDescription(
+            info.backend,
+            info.model,
+            info.adapter,
+            info.quantisation,
+            self._fingerprint,
+            mode,
+            self._engine.format.to_json(),
+        )
+
+
+def _supported(found: Sequence[Found]) -> bool:
+    """Whether anything retrieved is about the question at all."""
+    return any(each.hit.cosine is not None and each.hit.cosine >= SUPPORTED_COSINE for each in found)

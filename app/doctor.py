@@ -1,0 +1,110 @@
+"""`attest doctor`: what is installed, which device is used and why, models, store integrity, free disk."""
+
+import platform
+import shutil
+import socket
+from importlib import metadata
+from typing import Any, Literal
+
+from app.errors import AttestError
+from app.service import Service
+from app.settings import Settings
+from engine.protocol import GenerateOptions, Message
+from engine.registry import REGISTERED
+
+State = Literal["ok", "warning", "error"]
+PACKAGES = (
+    "torch",
+    "transformers",
+    "bitsandbytes",
+    "gradio",
+    "faiss-cpu",
+    "pypdf",
+    "pypdfium2",
+    "sqlalchemy",
+)
+LOW_DISK = 5 * 2**30
+
+
+def examine(settings: Settings, *, offline: bool) -> dict[str, Any]:
+    """{"ok": bool, "checks": [{"name", "state": ok|warning|error, "message"}]}."""
+    checks: list[dict[str, str]] = []
+
+    def note(name: str, state: State, message: str) -> None:
+        checks.append({"name": name, "state": state, "message": message})
+
+    note("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    for package in PACKAGES:
+        try:
+            note(package, "ok", metadata.version(package))
+        except metadata.PackageNotFoundError:
+            note(package, "error", "not installed; run `make install`")
+    _device(note)
+    for name in (settings.model, settings.embedder):
+        known = REGISTERED.get(name)
+        if known is not None and known.path() is None:
+            note(f"model {name}", "error", f"package {known.package} is not installed; run `make install`")
+        else:
+            note(f"model {name}", "ok", "installed" if known else "your own")
+    _store(settings, note)
+    if offline:
+        _prove_offline(settings, note)
+    return {"ok": all(check["state"] != "error" for check in checks), "checks": checks}
+
+
+def _device(note: Any) -> None:
+    from engine.loading import choose_device
+
+    device, dtype, reason = choose_device()
+    note("device", "ok", f"{device} in {str(dtype).removeprefix('torch.')}: {reason}")
+
+
+def _store(settings: Settings, note: Any) -> None:
+    try:
+        with Service(settings) as service:
+            banks = service.store.banks.status()
+            missing = sum(bank.missing for bank in banks)
+            held = (
+                f"{sum(bank.memories for bank in banks)} memories, {sum(bank.bytes for bank in banks)} bytes"
+            )
+            note(
+                "store",
+                "error" if missing else "ok",
+                f"{settings.home}: {held}" + (f"; {missing} shards are missing" if missing else ""),
+            )
+            workers = service.store.workers.alive()
+            note(
+                "worker",
+                "ok",
+                f"{len(workers)} running" if workers else "none running; `attest serve` starts one",
+            )
+            free = shutil.disk_usage(settings.home).free
+            note("disk", "ok" if free > LOW_DISK else "warning", f"{free} bytes free")
+    except AttestError as error:
+        note("store", "error", str(error))
+
+
+def _prove_offline(settings: Settings, note: Any) -> None:
+    """Load the models and answer with every connection refused."""
+    connect = socket.socket.connect
+    tried: list[str] = []
+
+    def refuse(self: socket.socket, address: Any) -> None:
+        tried.append(str(address))
+        raise ConnectionRefusedError("attest doctor --offline refuses connections")
+
+    socket.socket.connect = refuse  # type: ignore[method-assign,assignment]
+    try:
+        with Service(settings) as service:
+            engine, embedder = service.models()
+            embedder.embed(["offline"])
+            list(engine.generate([Message("user", "Hello")], None, GenerateOptions(max_tokens=4)))
+    except AttestError as error:
+        note("offline", "error", str(error))
+        return
+    finally:
+        socket.socket.connect = connect  # type: ignore[method-assign]
+    if tried:
+        note("offline", "error", f"{len(tried)} connections were tried")
+    else:
+        note("offline", "ok", "models loaded and answered without trying to connect anywhere")

@@ -1,0 +1,34 @@
+"""The one kind of error that faces show to people, and where the rooms' own errors become it.
+
+AttestError
+├── NothingToAsk     the collection has no document that can be asked yet
+└── NotReady         the model is still loading, or could not be loaded
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.errors import EngineError
+from ingest.errors import IngestError
+from storage.errors import StorageError
+
+
+class AttestError(Exception):
+    """A request failed; the message is for people and says what to do next."""
+
+
+class NothingToAsk(AttestError):
+    """The collection has no document that can be asked yet."""
+
+
+class NotReady(AttestError):
+    """The model is still loading, or could not be loaded."""
+
+
+@contextmanager
+def for_people() -> Iterator[None]:
+    """Errors of the rooms below leave as AttestError, message unchanged."""
+    try:
+        yield
+    except (EngineError, IngestError, StorageError) as error:
+        raise AttestError(str(error)) from error

@@ -1,0 +1,150 @@
+"""`attest ingest`: files and folders in, one outcome per document as each is finished.
+
+Uses the worker that runs already (the served page's, say), else one of its own until all is done.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.errors import AttestError
+from app.service import Service
+from app.supervisor import worker_command
+from storage.records import FINISHED, DocumentRow
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25
+WORKER_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one path.
+
+    status: ready, partial, failed, duplicate or cancelled (queued if nobody waits).
+
+    bytes: the file's size. seconds: from the start of its reading to the end of its writing.
+    """
+
+    path: str
+    document_id: str | None
+    status: str
+    pages: int = 0
+    references: int = 0
+    memories: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    error: str | None = None
+
+
+def ingest_paths(
+    service: Service,
+    paths: Sequence[Path],
+    collection: str,
+    profile: str | None,
+    *,
+    memories: bool = True,
+    wait: bool = True,
+) -> Iterator[Outcome]:
+    """Outcomes in the order in which documents are finished; what cannot even be queued comes first."""
+    pending: dict[str, Path] = {}
+    for path in paths:
+        for file in _walk(path):
+            if isinstance(file, Outcome):
+                yield file
+                continue
+            added = service.add_documents([file], collection, profile, memories=memories)[0]
+            if added.status == "failed" or added.document_id is None:
+                yield Outcome(str(file), None, "failed", error=added.error)
+            elif added.status == "duplicate" and _finished(
+                row := service.store.documents.get(added.document_id)
+            ):
+                yield _outcome(str(file), row, "duplicate", 0.0)
+            elif added.document_id in pending:
+                yield Outcome(str(file), added.document_id, "duplicate")
+            elif not wait:
+                yield Outcome(str(file), added.document_id, "queued")
+            else:
+                pending[added.document_id] = file
+    if pending:
+        yield from _wait(service, pending)
+
+
+def _walk(path: Path) -> Iterator[Path | Outcome]:
+    """Files of a folder, hidden ones left out; a path that cannot be read becomes a failed outcome."""
+    if not path.is_dir():
+        yield path
+        return
+    problems: list[OSError] = []
+    for folder, folders, files in os.walk(path, onerror=problems.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield Path(folder) / name
+    for problem in problems:
+        yield Outcome(
+            str(problem.filename),
+            None,
+            "failed",
+            error=f"{problem.filename} cannot be read ({problem.strerror}); change its permissions",
+        )
+
+
+def _wait(service: Service, pending: dict[str, Path]) -> Iterator[Outcome]:
+    worker: subprocess.Popen[bytes] | None = None
+    tries = 0
+    started: dict[str, float] = {}
+    command = worker_command(service.settings, "--until-idle")
+    try:
+        while pending:
+            for document_id in list(pending):
+                row = service.store.documents.get(document_id)
+                if row.status != "queued":
+                    started.setdefault(document_id, time.monotonic())
+                if _finished(row):
+                    seconds = time.monotonic() - started[document_id]
+                    yield _outcome(str(pending.pop(document_id)), row, row.status, seconds)
+            if not pending:
+                return
+            if worker is None or worker.poll() is not None:
+                if worker is not None and worker.returncode:
+                    tries += 1
+                    if tries == WORKER_TRIES:
+                        raise AttestError(
+                            "the worker ended three times; what it said stands above, and `attest doctor` "
+                            "checks the installation. Nothing is lost: `attest ingest` goes on from there"
+                        )
+                if not service.store.workers.alive():
+                    worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+            time.sleep(POLL_SECONDS)
+    finally:
+        if worker is not None and worker.poll() is None:
+            worker.terminate()
+            worker.wait()
+
+
+def _finished(row: DocumentRow) -> bool:
+    return row.status in FINISHED and row.job is None
+
+
+def _outcome(path: str, row: DocumentRow, status: str, seconds: float) -> Outcome:
+    return Outcome(
+        path=path,
+        document_id=row.id,
+        status=status,
+        pages=row.page_count or 0,
+        references=row.reference_count,
+        memories=row.memory_count,
+        bytes=row.bytes,
+        seconds=round(seconds, 3),
+        warnings=[{"page": warning.page, "message": warning.message} for warning in row.warnings],
+        error=row.error,
+    )

@@ -1,0 +1,367 @@
+"""The one service behind every face: collections, documents, jobs, questions, pages.
+
+Opens the store at once and the models when they are first needed (or in the background, see `warm`).
+Lower rooms' errors leave as AttestError.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from app.answer import AnswerEvent, Mode, Rect
+from app.asking import Asker
+from app.attribution import passage_rectangles
+from app.errors import AttestError, NothingToAsk, NotReady, for_people
+from app.profiles import profile as known_profile
+from app.settings import Settings
+from engine.fake import FakeEmbedder, FakeEngine
+from engine.protocol import Embedder, Engine
+from ingest.document import PDF
+from ingest.render import render_page
+from storage.records import PROFILES, SEARCHABLE, CollectionRow, DocumentRow, JobRow, Receipt
+from storage.store import Store
+
+log = logging.getLogger(__name__)
+
+PACE_SECONDS = 20.0  # the worker's pace is measured over this long
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of one file that was handed in. status: queued, duplicate or failed."""
+
+    path: Path
+    document_id: str | None
+    status: str
+    error: str | None
+
+
+@dataclass(frozen=True)
+class DocumentView:
+    """A document and where its writing stands; see `storage.records.DocumentRow` and `JobRow`."""
+
+    document_id: str
+    name: str
+    status: str
+    stage: str | None
+    done: int
+    total: int
+    pages: int
+    references: int
+    memories: int
+    bytes: int
+    warnings: list[tuple[int | None, str]]
+    error: str | None
+
+
+@dataclass(frozen=True)
+class PageView:
+    """A page's text and its size in PDF points (0 by 0 where the format has no pages)."""
+
+    document_id: str
+    document_name: str
+    page: int
+    page_label: str
+    page_count: int
+    text: str
+    width: float
+    height: float
+    has_image: bool
+
+
+@dataclass(frozen=True)
+class Original:
+    """The stored file and the name it came with."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    ready: bool
+    model: str
+    backend: str
+    quantisation: str
+    device: str
+    device_reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """tokens_per_second, seconds_left: measured over the last seconds; None while nothing is written."""
+
+    alive: bool
+    pid: int | None
+    tokens_per_second: float | None
+    seconds_left: float | None
+
+
+class Service:
+    """Safe to share between threads; one per process and home."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        with for_people():
+            self.store = Store.open(settings.home)
+        self._lock = threading.Lock()
+        self._models: tuple[Engine, Embedder] | None = None
+        self._asker: Asker | None = None
+        self._failure: str | None = None
+        self._pace: deque[tuple[float, int]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.store.close()
+
+    # -- models
+
+    def models(self) -> tuple[Engine, Embedder]:
+        """The engine and the embedder, loaded on first use. Raises NotReady if they cannot be."""
+        with self._lock:
+            if self._models is None:
+                try:
+                    with for_people():
+                        self._models = _load(self.settings)
+                except (AttestError, ValueError) as error:
+                    self._failure = str(error)
+                    raise NotReady(str(error)) from error
+                self._failure = None
+            return self._models
+
+    def asker(self) -> Asker:
+        engine, embedder = self.models()
+        with self._lock, for_people():
+            if self._asker is None:
+                self._asker = Asker(self.store, engine, embedder)
+            return self._asker
+
+    def warm(self) -> threading.Thread:
+        """Load the models in the background; `engine_status` says how that goes."""
+
+        def load() -> None:
+            try:
+                self.asker()
+            except AttestError as error:
+                log.error("%s", error)
+
+        thread = threading.Thread(target=load, daemon=True)
+        thread.start()
+        return thread
+
+    def engine_status(self) -> EngineStatus:
+        if self._models is None:
+            message = self._failure or f"loading the model {self.settings.model}"
+            return EngineStatus(False, self.settings.model, "", "", "", "", message)
+        info = self._models[0].info
+        return EngineStatus(
+            True, info.model, info.backend, info.quantisation, info.device, info.device_reason, "ready"
+        )
+
+    # -- collections and documents
+
+    def collections(self) -> list[CollectionRow]:
+        with for_people():
+            return self.store.collections.list(self._fingerprint())
+
+    def add_collection(self, name: str, profile: str) -> CollectionRow:
+        if not name.strip():
+            raise AttestError("a collection needs a name")
+        known_profile(profile)
+        with for_people():
+            return self.store.collections.add(name.strip(), next(p for p in PROFILES if p == profile))
+
+    def add_documents(
+        self,
+        paths: Sequence[Path],
+        collection: str,
+        profile: str | None = None,
+        *,
+        memories: bool = True,
+    ) -> list[Added]:
+        """Take files in and return at once; the worker does the rest. The collection is made if it is new."""
+        if all(row.name != collection for row in self.collections()):
+            self.add_collection(collection, profile or "general")
+        added = []
+        for path in paths:
+            try:
+                with for_people():
+                    row, created = self.store.documents.add(path, collection, memories=memories)
+            except AttestError as error:
+                added.append(Added(path, None, "failed", str(error)))
+            else:
+                added.append(Added(path, row.id, "queued" if created else "duplicate", None))
+        return added
+
+    def documents(self, collection: str | None, limit: int = 1000) -> list[DocumentView]:
+        with for_people():
+            rows = self.store.documents.list(collection, limit=limit, fingerprint_id=self._fingerprint())
+        return [_document_view(row) for row in rows]
+
+    def document(self, document_id: str) -> DocumentView:
+        with for_people():
+            return _document_view(self.store.documents.get(document_id, self._fingerprint()))
+
+    def delete_document(self, document_id: str) -> Receipt:
+        with for_people():
+            receipt = self.store.documents.delete(document_id)
+        if self._asker is not None:
+            self._asker.memories.forget()
+        return receipt
+
+    def cancel_document(self, document_id: str) -> None:
+        with for_people():
+            job = self.store.documents.get(document_id).job
+            if job is not None:
+                self.store.jobs.cancel(job.id)
+
+    def original(self, document_id: str) -> Original:
+        with for_people():
+            row = self.store.documents.get(document_id)
+            return Original(self.store.documents.original(document_id), row.name)
+
+    # -- questions
+
+    def ask(
+        self,
+        question: str,
+        collection: str,
+        *,
+        mode: Mode = "memory",
+        history: Sequence[tuple[str, str]] = (),
+        max_tokens: int = 256,
+        stop: threading.Event | None = None,
+    ) -> Iterator[AnswerEvent]:
+        """Stream an answer. Raises NothingToAsk, NotReady or AttestError."""
+        if not question.strip():
+            raise AttestError("the question is empty")
+        if mode != "none":
+            self._check_askable(collection)
+        asker = self.asker()
+        with for_people():
+            stream = asker.ask(
+                question, collection, mode=mode, history=history, max_tokens=max_tokens, stop=stop
+            )
+            with closing(stream):  # type: ignore[type-var]  # it is a generator
+                yield from stream
+
+    def _check_askable(self, collection: str) -> None:
+        documents = self.documents(collection)
+        if not documents:
+            raise NothingToAsk(
+                f"collection {collection!r} is empty: add documents with `attest ingest` or drop them in"
+            )
+        if all(document.status not in SEARCHABLE for document in documents):
+            waiting = sum(document.status in ("queued", "reading") for document in documents)
+            raise NothingToAsk(
+                f"no document of collection {collection!r} can be asked yet: {waiting} of "
+                f"{len(documents)} are still being read; try again in a moment"
+                if waiting
+                else f"no document of collection {collection!r} could be read; see `attest documents list`"
+            )
+
+    # -- pages
+
+    def page_view(self, document_id: str, page: int) -> PageView:
+        with for_people():
+            document = self.store.documents.get(document_id)
+            row = self.store.documents.page(document_id, page)
+        return PageView(
+            document_id,
+            document.name,
+            page,
+            row.label,
+            document.page_count or 0,
+            row.text,
+            row.width or 0.0,
+            row.height or 0.0,
+            has_image=document.media_type == PDF,
+        )
+
+    def page_png(self, document_id: str, page: int, width_px: int) -> bytes:
+        """The page's picture, drawn once and kept until the document is deleted."""
+        picture = self.store.home / "pages" / f"{document_id}-{page}-{width_px}.png"
+        if picture.is_file():
+            return picture.read_bytes()
+        with for_people():
+            self.store.documents.page(document_id, page)
+            png = render_page(self.store.documents.original(document_id), page, width_px)
+        partial = picture.with_suffix(f".{threading.get_ident()}.part")
+        partial.write_bytes(png)
+        partial.replace(picture)
+        return png
+
+    def rectangles(self, document_id: str, page: int, spans: Sequence[tuple[int, int]]) -> list[list[Rect]]:
+        with for_people():
+            found = passage_rectangles(self.store, document_id, page, spans)
+        return [each or [] for each in found]
+
+    # -- the worker
+
+    def worker_status(self) -> WorkerStatus:
+        with for_people():
+            workers = self.store.workers.alive()
+            rows = self.store.collections.list(self._fingerprint())
+        if not workers:
+            self._pace.clear()
+            return WorkerStatus(False, None, None, None)
+        written, total = sum(row.memories for row in rows), sum(row.references for row in rows)
+        now = time.monotonic()
+        self._pace.append((now, written))
+        while now - self._pace[0][0] > PACE_SECONDS:
+            self._pace.popleft()
+        (first, before) = self._pace[0]
+        per_second = (written - before) / (now - first) if now > first else 0.0
+        left = (total - written) / per_second if per_second > 0 and written < total else None
+        return WorkerStatus(True, workers[0].pid, None, left)
+
+    def jobs(self, limit: int = 100) -> list[JobRow]:
+        with for_people():
+            return self.store.jobs.list(limit=limit)
+
+    def _fingerprint(self) -> str | None:
+        return None if self._models is None else self._models[0].fingerprint.id
+
+
+def _load(settings: Settings) -> tuple[Engine, Embedder]:
+    if settings.model == "fake":
+        return FakeEngine(), FakeEmbedder()
+    from engine import loading
+    from engine.embedding import SentenceEmbedder
+    from engine.torch_engine import TorchEngine, format_of
+
+    loaded = loading.load(
+        settings.model, device=settings.device, quantisation=settings.quantisation, cache=settings.model_cache
+    )
+    engine = TorchEngine(loaded, format_of(settings.memory_format, loaded.transformer.layers))
+    return engine, SentenceEmbedder(settings.embedder, device=settings.device)
+
+
+def _document_view(row: DocumentRow) -> DocumentView:
+    job = row.job
+    return DocumentView(
+        row.id,
+        row.name,
+        row.status,
+        job.stage if job else None,
+        job.done if job else 0,
+        job.total if job else 0,
+        row.page_count or 0,
+        row.reference_count,
+        row.memory_count,
+        row.bytes,
+        [(warning.page, warning.message) for warning in row.warnings],
+        row.error,
+    )

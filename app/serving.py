@@ -1,0 +1,61 @@
+"""`attest serve`: the web page, its models and its worker, in one foreground process."""
+
+import logging
+import socket
+from importlib import resources
+from pathlib import Path
+
+import click
+import uvicorn
+
+from app.errors import AttestError
+from app.service import Service
+from app.settings import Settings
+from app.supervisor import Supervisor
+from app.web.server import build_app
+
+log = logging.getLogger(__name__)
+
+SAMPLES = {"Sample contracts and opinions": "legal", "Sample clinical guidance": "medical"}
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(settings: Settings, host: str, port: int, workers: int, samples: bool) -> None:
+    """Run until interrupted. Raises AttestError if the address cannot be taken."""
+    if host not in LOOPBACK:
+        raise AttestError(
+            f"serving on {host} would show these documents to other machines, and there are no user accounts "
+            "yet; use 127.0.0.1"
+        )
+    with Service(settings) as service:
+        if samples:
+            add_samples(service)
+        listener = _listen(host, port)
+        port = listener.getsockname()[1]
+        service.warm()
+        with Supervisor(settings, workers):
+            click.echo(f"Attest is ready at http://{host}:{port}", err=True)
+            config = uvicorn.Config(build_app(service), log_level="warning", access_log=False)
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def add_samples(service: Service) -> None:
+    """The sample documents of `assets/samples`, each profile in a collection of its own."""
+    for collection, profile in SAMPLES.items():
+        with resources.as_file(resources.files("assets") / "samples" / profile) as folder:
+            files = sorted(path for path in Path(folder).iterdir() if path.suffix in (".pdf", ".docx"))
+            service.add_documents(files, collection, profile)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise AttestError(
+            f"port {port} cannot be used ({error.strerror}); choose another with --port"
+        ) from error
+    return listener

@@ -1,0 +1,61 @@
+"""Where data lives and which models are used: defaults, then `settings.toml` in the home, then environment.
+
+| setting        | environment          | default                |
+|----------------|----------------------|------------------------|
+| home           | ATTEST_HOME          | the platform's user data folder |
+| model          | ATTEST_MODEL         | smollm2-135m-instruct  |
+| embedder       | ATTEST_EMBEDDER      | all-minilm-l6-v2       |
+| device         | ATTEST_DEVICE        | auto                   |
+| quantisation   | ATTEST_QUANTISATION  | none                   |
+| memory_format  | ATTEST_MEMORY_FORMAT | default                |
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import get_args
+
+import platformdirs
+
+from app.errors import AttestError
+from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL, Quantisation
+
+
+@dataclass(frozen=True)
+class Settings:
+    """model, embedder: built-in name, path or hub id. device: auto, cpu or cuda. quantisation: none, 8bit
+    or 4bit. memory_format: default, paper, or JSON fields of `engine.format.MemoryFormat`.
+    """
+
+    home: Path
+    model: str = DEFAULT_MODEL
+    embedder: str = DEFAULT_EMBEDDER
+    device: str = "auto"
+    quantisation: Quantisation = "none"
+    memory_format: str = "default"
+
+    @property
+    def model_cache(self) -> Path:
+        return self.home / "models"
+
+
+def load() -> Settings:
+    """Settings of this process. Raises AttestError if a value or the file is wrong."""
+    home = Path(os.environ.get("ATTEST_HOME") or platformdirs.user_data_path("attest")).expanduser()
+    names = {field.name for field in fields(Settings)} - {"home"}
+    values: dict[str, str] = {}
+    file = home / "settings.toml"
+    if file.is_file():
+        try:
+            values = {
+                key: str(value) for key, value in tomllib.loads(file.read_text(encoding="utf-8")).items()
+            }
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise AttestError(f"{file} cannot be read ({error}); correct it or remove it") from error
+        if unknown := sorted(set(values) - names):
+            raise AttestError(f"{file}: unknown setting {unknown[0]!r}; known are {', '.join(sorted(names))}")
+    values |= {name: os.environ[key] for name in names if os.environ.get(key := f"ATTEST_{name.upper()}")}
+    if values.get("quantisation", "none") not in get_args(Quantisation):
+        raise AttestError(f"quantisation is {values['quantisation']!r}; give none, 8bit or 4bit")
+    return Settings(home=home, **values)  # type: ignore[arg-type]  # checked above

@@ -1,0 +1,96 @@
+"""Starts the worker process and keeps it running: a worker that dies is started again.
+
+The worker is `python -m ingest.worker` with this process's settings. It stops by itself when this process
+is gone.
+"""
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RESTART_SECONDS = (1.0, 5.0, 30.0)  # after the first, second, and every later death in a row
+HEALTHY_SECONDS = 120.0
+
+
+def worker_command(settings: Settings, *extra: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "ingest.worker",
+        "--home",
+        str(settings.home),
+        "--model",
+        settings.model,
+        "--embedder",
+        settings.embedder,
+        "--device",
+        settings.device,
+        "--quantisation",
+        settings.quantisation,
+        "--format",
+        settings.memory_format,
+        *extra,
+    ]
+
+
+class Supervisor:
+    """Runs `count` workers while it is open. Use as a context manager."""
+
+    def __init__(self, settings: Settings, count: int = 1) -> None:
+        self._command = worker_command(settings)
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._keep, daemon=True) for _ in range(count)]
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        with self._lock:
+            running = list(self._running)
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for thread in self._threads:
+            thread.join(5)
+
+    @property
+    def pids(self) -> list[int]:
+        with self._lock:
+            return [process.pid for process in self._running]
+
+    def _keep(self) -> None:
+        deaths = 0
+        while not self._stop.is_set():
+            started = time.monotonic()
+            process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+            with self._lock:
+                self._running.add(process)
+            status = process.wait()
+            with self._lock:
+                self._running.discard(process)
+            if self._stop.is_set():
+                return
+            deaths = 1 if time.monotonic() - started > HEALTHY_SECONDS else deaths + 1
+            pause = RESTART_SECONDS[min(deaths, len(RESTART_SECONDS)) - 1]
+            log.warning("the worker ended with status %d; starting it again in %.0f s", status, pause)
+            self._stop.wait(pause)

@@ -1,0 +1,199 @@
+"""The conversation as values and as HTML: questions, answers with numbers, citations, timings.
+
+Pure functions from dataclasses to strings; every text that came from a person, a document or the model
+is escaped here. Knows nothing of Gradio or of the service.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from app.answer import Answer, Citation, Mode, StretchRead, Timings
+from app.web.marks import answer_html
+from app.web.reading import nearest, per_cent
+
+MODES: dict[Mode, str] = {
+    "memory": "From memories",
+    "text": "From re-read text",
+    "none": "Without documents",
+}
+QUESTIONS = {
+    "legal": (
+        "Who are the parties, and what must each of them do?",
+        "How can this be ended, and with how much notice?",
+        "Which law governs, and where are disputes decided?",
+    ),
+    "medical": (
+        "What is the recommended dose, and when is it changed?",
+        "What are the contraindications and warnings?",
+        "Which adverse reactions are the most common?",
+    ),
+    "general": (
+        "What is this document about?",
+        "Which dates and deadlines does it set?",
+        "What does it conclude?",
+    ),
+}
+ABSTAINED = "The documents in this collection do not support an answer to this question."
+SNIPPET = 220
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question and what came of it: an answer, or the words so far and why there is no more.
+
+    stopped: the reader pressed stop. error: what went wrong, in words for people.
+    """
+
+    question: str
+    collection: str
+    mode: Mode
+    text: str = ""
+    answer: Answer | None = None
+    reads: tuple[StretchRead, ...] = ()
+    stopped: bool = False
+    error: str | None = None
+
+
+Conversation = tuple[Turn, ...]
+
+
+def history(conversation: Conversation, collection: str) -> list[tuple[str, str]]:
+    """Earlier questions and answers of the same collection, oldest first; abstentions are left out."""
+    return [
+        (turn.question, turn.answer.answer)
+        for turn in conversation
+        if turn.collection == collection and turn.answer and not turn.answer.abstained
+    ]
+
+
+def conversation_html(conversation: Conversation, first: int = 0) -> str:
+    """All finished turns, oldest first; `first` is the number of the first one."""
+    return "".join(turn_html(turn, first + index) for index, turn in enumerate(conversation))
+
+
+def turn_html(turn: Turn, index: int, *, waiting: str | None = None) -> str:
+    """One turn. `waiting` is what is being waited for while the answer is on its way."""
+    parts = [f'<article class="at-turn"><h3 class="at-question">{escape(turn.question)}</h3>']
+    if turn.answer and turn.answer.abstained:
+        parts.append(_abstained(turn.answer, index))
+    elif turn.answer:
+        known = {citation.n for citation in turn.answer.citations}
+        body = answer_html(turn.answer.answer, turn.answer.sentences, turn=index, known=known)
+        parts.append(f'<div class="at-answer">{body}</div>')
+        parts.append(_citations(turn.answer.citations, index))
+    elif turn.text:
+        open_class = " at-writing" if waiting is not None else ""
+        parts.append(f'<div class="at-answer{open_class}">{answer_html(turn.text)}</div>')
+    elif waiting is not None:
+        parts.append(f'<p class="at-waiting" role="status">{escape(waiting)}</p>')
+    if turn.error:
+        parts.append(f'<p class="at-error" role="alert">{escape(turn.error)}</p>')
+    if turn.stopped:
+        parts.append('<p class="at-note">You stopped this answer.</p>')
+    if turn.answer:
+        parts.append(_footer(turn, turn.answer))
+    parts.append("</article>")
+    return "".join(parts)
+
+
+def _citations(citations: Sequence[Citation], turn: int) -> str:
+    if not citations:
+        return ""
+    rows = "".join(
+        f'<li><button type="button" class="at-source" data-act="citation" data-turn="{turn}"'
+        f' data-n="{citation.n}"><span class="at-number">{citation.n}</span>'
+        f'<span class="at-source-body"><span class="at-source-head">'
+        f'<span class="at-source-name">{escape(citation.document_name)}</span>'
+        f'<span class="at-source-page">page {escape(citation.page_label)}</span>'
+        f"{_share(citation)}</span>"
+        f'<span class="at-snippet">{escape(snippet(citation.text))}</span></span></button></li>'
+        for citation in citations
+    )
+    return f'<ol class="at-sources" aria-label="Passages this answer was read from">{rows}</ol>'
+
+
+def _share(citation: Citation) -> str:
+    if not citation.attention:  # nothing was measured: the passage was retrieved, not read as a memory
+        return ""
+    title = "Mean share of attention while the answer was written"
+    return f'<span class="at-source-share" title="{title}">{per_cent(citation.attention)}</span>'
+
+
+def _abstained(answer: Answer, turn: int) -> str:
+    sentence = answer.answer.strip() or ABSTAINED
+    html = f'<div class="at-answer at-abstained"><p>{escape(sentence)}</p></div>'
+    if answer.citations:
+        rows = _citations(answer.citations, turn)
+        return f'{html}<p class="at-note">The nearest passages, for you to judge:</p>{rows}'
+    found = nearest(answer.reads)
+    if not found:
+        return html
+    rows = "".join(
+        f'<li><button type="button" class="at-source" data-act="passage" data-turn="{turn}"'
+        f' data-document="{escape(passage.spot.document_id)}" data-page="{passage.spot.page}"'
+        f' data-start="{passage.spot.start}" data-end="{passage.spot.end}">'
+        f'<span class="at-number at-number-plain">–</span>'
+        f'<span class="at-source-body"><span class="at-snippet">{escape(snippet(passage.text))}</span>'
+        f"</span></button></li>"
+        for passage in found
+    )
+    return (
+        f'{html}<p class="at-note">The nearest passages, for you to judge:</p>'
+        f'<ol class="at-sources" aria-label="Nearest passages">{rows}</ol>'
+    )
+
+
+def _footer(turn: Turn, answer: Answer) -> str:
+    facts = [MODES[turn.mode], turn.collection, *_timing(answer.timings), answer.engine.model]
+    items = " · ".join(escape(fact) for fact in facts if fact)
+    return f'<p class="at-timing">{items}</p>'
+
+
+def _timing(timings: Timings) -> list[str]:
+    if not timings.tokens:
+        return []
+    return [
+        f"first word after {seconds(timings.first_token)}",
+        f"{timings.tokens} tokens at {timings.decode_tokens_per_second:.0f} a second",
+    ]
+
+
+def seconds(milliseconds: float) -> str:
+    """A duration for reading: "80 ms", "1.4 s"."""
+    return f"{milliseconds:.0f} ms" if milliseconds < 950 else f"{milliseconds / 1000:.1f} s"
+
+
+def snippet(text: str, most: int = SNIPPET) -> str:
+    """The beginning of `text` on one line, cut at a word."""
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    cut = line[:most].rsplit(" ", 1)[0]
+    return cut.rstrip(" ,;:") + " …"
+
+
+def welcome_html(collection: str | None, profile: str | None, *, askable: bool, empty: bool) -> str:
+    """What an empty conversation shows: what to do first, and questions to start from."""
+    if collection is None or empty:
+        first = "Create a collection first." if collection is None else "Add documents to this collection."
+        return (
+            '<div class="at-welcome"><h2>Ask your own documents</h2>'
+            f"<p>{first} Every answer is read from them, "
+            "with the page and the passage shown beside it.</p></div>"
+        )
+    head = f'<div class="at-welcome"><h2>Ask “{escape(collection)}”</h2>'
+    if not askable:
+        return (
+            head + "<p>The documents are being read. The first ones can be asked as soon as "
+            "their passages are found.</p></div>"
+        )
+    buttons = "".join(
+        f'<button type="button" class="at-suggestion" data-act="suggest" data-question="{escape(question)}">'
+        f"{escape(question)}</button>"
+        for question in QUESTIONS.get(profile or "general", QUESTIONS["general"])
+    )
+    return (
+        head + "<p>Answers are read from these documents, with the page and the passage shown beside them."
+        f'</p><div class="at-suggestions">{buttons}</div></div>'
+    )

@@ -1,0 +1,184 @@
+"""The page: what is where, and which handler answers which event. Nothing is decided here."""
+
+from typing import Any
+
+import gradio as gr
+
+from app.web.conversation import MODES
+from app.web.evidence import empty_html
+from app.web.library import BUSY_SECONDS, PROFILES, Library, LibraryParts, Listing
+from app.web.protocol import Service
+from app.web.reader import Reader, ReaderParts
+from app.web.uploads import keep_names
+
+# Clicks on anything with data-act reach the server as the event "act", with all its data- attributes.
+SEND_CLICKS = """
+element.addEventListener('click', event => {
+  const target = event.target.closest('[data-act]');
+  if (target && element.contains(target) && !target.disabled) trigger('act', {...target.dataset});
+});
+"""
+
+HEADER = '<div class="at-brand">Attest<span>answers from your own documents</span></div>'
+VIEWS = '<nav class="at-views" aria-label="View">{}</nav>'.format(
+    "".join(
+        f'<button type="button" data-local="view" data-view="{view}" aria-pressed="{pressed}">'
+        f"{label}</button>"
+        for view, label, pressed in (
+            ("documents", "Documents", "false"),
+            ("ask", "Questions", "true"),
+            ("evidence", "Evidence", "false"),
+        )
+    )
+)
+
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def build_page(service: Service) -> gr.Blocks:
+    """Lay the page out and connect it to `service`."""
+    with gr.Blocks(
+        title="Attest", analytics_enabled=False, fill_width=True, fill_height=True, delete_cache=(600, 3600)
+    ) as page:
+        listing = gr.State(Listing())
+        conversation = gr.State(())
+        shown = gr.State(None)
+        timer = gr.Timer(BUSY_SECONDS)
+        with gr.Row(elem_id="at-header"):
+            markup(HEADER, elem_id="at-brand")
+            status = markup(elem_id="at-engine")
+        markup(VIEWS, elem_id="at-nav")
+        with gr.Row(elem_id="at-columns"):
+            with gr.Column(elem_id="at-library"):
+                with gr.Row(elem_id="at-collection"):
+                    collection = gr.Dropdown(
+                        [], label="Collection", interactive=True, elem_id="at-collection-choice"
+                    )
+                    new = gr.Button("New", size="sm", elem_id="at-collection-new", min_width=60)
+                with gr.Column(visible=False, elem_id="at-collection-form") as form:
+                    name = gr.Textbox(label="Name", max_length=80, elem_id="at-collection-name")
+                    profile = gr.Radio(
+                        list(PROFILES), value="General", label="Kind of documents", elem_id="at-profile"
+                    )
+                    with gr.Row(elem_id="at-form-buttons"):
+                        create = gr.Button(
+                            "Create",
+                            variant="primary",
+                            size="sm",
+                            elem_id="at-collection-create",
+                            min_width=60,
+                        )
+                        cancel = gr.Button("Cancel", size="sm", min_width=60)
+                drop = gr.File(
+                    file_count="multiple",
+                    label="Add documents",
+                    show_label=False,
+                    height=104,
+                    elem_id="at-drop",
+                )
+                folder = gr.UploadButton(
+                    "Add a folder", file_count="directory", size="sm", elem_id="at-folder"
+                )
+                keep_names(drop)
+                keep_names(folder)
+                notice = markup(elem_id="at-notice")
+                worker = markup(elem_id="at-worker")
+                documents = markup(elem_id="at-documents", js_on_load=SEND_CLICKS)
+            with gr.Column(elem_id="at-reader"):
+                with gr.Column(elem_id="at-thread"):
+                    welcome = markup(elem_id="at-welcome", js_on_load=SEND_CLICKS)
+                    past = markup(elem_id="at-past", js_on_load=SEND_CLICKS)
+                    live = markup(elem_id="at-live", js_on_load=SEND_CLICKS)
+                with gr.Column(elem_id="at-composer"):
+                    with gr.Row(elem_id="at-ask-row"):
+                        question = gr.Textbox(
+                            placeholder="Ask a question",
+                            show_label=False,
+                            container=False,
+                            label="Question",
+                            lines=1,
+                            max_lines=6,
+                            max_length=4000,
+                            autofocus=True,
+                            elem_id="at-question",
+                        )
+                        ask = gr.Button("Ask", variant="primary", elem_id="at-ask", min_width=80)
+                        stop = gr.Button("Stop", visible=False, elem_id="at-stop", min_width=80)
+                    with gr.Row(elem_id="at-options"):
+                        mode = gr.Radio(
+                            list(MODES.values()),
+                            value=MODES["memory"],
+                            show_label=False,
+                            label="How to answer",
+                            container=False,
+                            elem_id="at-mode",
+                        )
+                        fresh = gr.Button(
+                            "New conversation", size="sm", visible=False, elem_id="at-fresh", min_width=120
+                        )
+            with gr.Column(elem_id="at-evidence-column"):
+                evidence = markup(empty_html(), elem_id="at-evidence", js_on_load=SEND_CLICKS)
+
+        reader_parts = ReaderParts(
+            past, live, welcome, question, ask, stop, fresh, evidence, conversation, shown
+        )
+        library_parts = LibraryParts(
+            collection, form, name, profile, documents, worker, notice, status, welcome, drop, timer, listing
+        )
+        _connect_reader(Reader(service, reader_parts), reader_parts, page, collection, mode)
+        library = Library(service, library_parts)
+        _connect_library(library, library_parts, page, folder, create)
+        new.click(lambda: gr.update(visible=True), outputs=form, **QUIET)
+        cancel.click(lambda: gr.update(visible=False), outputs=form, **QUIET)
+    page.queue(default_concurrency_limit=16)
+    return page
+
+
+def markup(value: str = "", **options: Any) -> gr.HTML:
+    """`gr.HTML` without Gradio's prose styles, which attest.css replaces."""
+    return gr.HTML(value, apply_default_css=False, **options)
+
+
+def _connect_reader(
+    reader: Reader, parts: ReaderParts, page: gr.Blocks, collection: gr.Dropdown, mode: gr.Radio
+) -> None:
+    asked = {
+        "fn": reader.ask,
+        "inputs": [parts.question, collection, mode, parts.conversation],
+        "outputs": parts.all(),
+        "concurrency_limit": 32,
+        **QUIET,
+    }
+    from_box = gr.on([parts.ask.click, parts.question.submit], **asked)
+    from_suggestion = parts.welcome.act(reader.suggest, outputs=parts.question, **QUIET).then(**asked)
+    for event in (from_box, from_suggestion):
+        event.failure(reader.failed, outputs=parts.all(), **QUIET)
+    parts.stop.click(reader.stop, queue=False, **QUIET)
+    parts.fresh.click(reader.clear, outputs=parts.all(), **QUIET)
+    for source in (parts.past, parts.live, parts.evidence):
+        source.act(
+            reader.choose,
+            inputs=[parts.conversation, parts.shown],
+            outputs=[parts.shown, parts.evidence],
+            **QUIET,
+        )
+    page.unload(reader.stop)
+
+
+def _connect_library(
+    library: Library, parts: LibraryParts, page: gr.Blocks, folder: gr.UploadButton, create: gr.Button
+) -> None:
+    now = [parts.collection, parts.listing]
+    quiet = {"outputs": parts.all(), **QUIET}
+    page.load(library.open, **quiet)
+    parts.timer.tick(library.tick, inputs=now, queue=False, **quiet)
+    parts.collection.input(library.switch, inputs=now, **quiet)
+    for source in (parts.drop, folder):
+        source.upload(library.add_files, inputs=[source, *now], outputs=[parts.drop, *parts.all()], **QUIET)
+    gr.on(
+        [create.click, parts.name.submit],
+        library.add_collection,
+        inputs=[parts.name, parts.profile, parts.listing],
+        **quiet,
+    )
+    parts.documents.act(library.act, inputs=now, **quiet)

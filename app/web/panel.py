@@ -1,0 +1,101 @@
+"""From a choice in the conversation to the evidence panel: asks the service for what is to be shown.
+
+A document may have been removed since the answer was given; the panel then says so and keeps the bars.
+"""
+
+from dataclasses import dataclass, replace
+
+from app.answer import Citation, TokenAttention
+from app.errors import AttestError
+from app.web.conversation import Turn
+from app.web.evidence import Panel, Word
+from app.web.protocol import PageView, Service
+from app.web.reading import Passage, Reading, Spot, nearest, read_over, spot_of
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a reader looks at: a turn, a passage of it, a page if not the passage's own, a stretch or all."""
+
+    turn: int
+    spot: Spot | None = None
+    page: int | None = None
+    stretch: int | None = None
+
+
+def first_shown(index: int, turn: Turn) -> Shown:
+    """What is shown when an answer is complete: its first citation, else what came closest."""
+    if turn.answer is None:
+        return Shown(index)
+    if turn.answer.citations:
+        return Shown(index, spot_of(turn.answer.citations[0]))
+    reading = read_over(turn.reads, ())
+    if turn.answer.abstained:
+        closest = nearest(turn.reads, 1)
+        return Shown(index, closest[0].spot if closest else None)
+    return Shown(index, reading.passages[0].spot if reading and reading.passages else None)
+
+
+def panel_of(service: Service, turn: Turn, shown: Shown, *, writing: bool = False) -> Panel:
+    """Collect the page, the rectangles and the names that the panel needs."""
+    citations = turn.answer.citations if turn.answer else []
+    stretches = [(read.from_token, read.to_token) for read in turn.reads]
+    known = shown.stretch is not None and 0 <= shown.stretch < len(stretches)
+    stretch = shown.stretch if known else None
+    reading = read_over(turn.reads, citations, stretch)
+    names = {(citation.document_id, citation.page): _name(citation) for citation in citations}
+    for passage in reading.passages if reading else ():
+        key = (passage.spot.document_id, passage.spot.page)
+        if key not in names:
+            names |= _look_up(service, key)
+    base = Panel(
+        shown.turn, reading, stretches, stretch, shown.spot, names=names, writing=writing, mode=turn.mode
+    )
+    if shown.spot is None or writing:
+        return base
+    try:
+        return _with_page(service, base, shown, shown.spot, citations)
+    except AttestError as problem:
+        return replace(base, problem=str(problem))
+
+
+def _with_page(service: Service, base: Panel, shown: Shown, spot: Spot, citations: list[Citation]) -> Panel:
+    page = service.page_view(spot.document_id, shown.page or spot.page)
+    citation = next((citation for citation in citations if spot_of(citation) == spot), None)
+    lines, words = ((), ()) if page.page != spot.page else _overlay(service, page, spot, base.reading)
+    return replace(base, citation=citation, page=page, lines=lines, words=words)
+
+
+def _overlay(
+    service: Service, page: PageView, spot: Spot, reading: Reading | None
+) -> tuple[tuple[tuple[float, float, float, float], ...], tuple[Word, ...]]:
+    tokens = _attended(spot, reading.passages if reading else ())
+    spans = [(spot.start, spot.end), *((token.start, token.end) for token in tokens)]
+    found = service.rectangles(spot.document_id, spot.page, spans) if page.has_image else [()] * len(spans)
+    words = tuple(
+        Word(token.start, token.end, token.attention, tuple(rects))
+        for token, rects in zip(tokens, found[1:], strict=True)
+    )
+    return tuple(found[0]), words
+
+
+def _attended(spot: Spot, passages: tuple[Passage, ...]) -> list[TokenAttention]:
+    return [
+        token
+        for passage in passages
+        if passage.spot.meets(spot)
+        for token in passage.tokens
+        if token.end > token.start
+    ]
+
+
+def _name(citation: Citation) -> tuple[str, str]:
+    return citation.document_name, citation.page_label
+
+
+def _look_up(service: Service, key: tuple[str, int]) -> dict[tuple[str, int], tuple[str, str]]:
+    try:
+        page = service.page_view(*key)
+    except AttestError:
+        return {}
+    return {key: (page.document_name, page.page_label)}

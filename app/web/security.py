@@ -1,0 +1,138 @@
+"""What the server refuses, and the headers that tell a browser to refuse more.
+
+The page shows confidential documents on a loopback address, so: only known Host names (a foreign site
+cannot rebind its name to this machine), no writes that come from another origin, none of Gradio's routes
+that fetch from elsewhere, and a content security policy without any outside origin. Gradio compiles its
+HTML templates in the browser and sets styles inline, hence 'unsafe-eval' and inline styles; inline scripts
+run only with the nonce of their own response, and inline event handlers never.
+"""
+
+import re
+import secrets
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# Routes of Gradio that this page does not use: they fetch outside addresses, or list what others did.
+UNUSED_ROUTES = re.compile(
+    r"/+(gradio_api/+(proxy=|file=[a-z][a-z0-9+.-]*:|deep_link|vibe|undo-vibe|run-history|runs|openapi\.json"
+    r"|process_recording|profiling|custom_component)|monitoring|svelte/|manifest\.json|pwa_icon)",
+    re.IGNORECASE,
+)
+_SCRIPT = re.compile(rb"<script(?=[\s>])")
+
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+def page_policy(nonce: str) -> str:
+    """The content security policy of an HTML page."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' 'nonce-{nonce}' 'unsafe-eval'",
+            "script-src-attr 'none'",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self'",
+            "connect-src 'self'",
+            "manifest-src 'self'",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+class Guard:
+    """ASGI middleware that holds the rules above.
+
+    hosts: accepted names of the Host header, without port; "*" accepts all (behind a proxy that checks).
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str] = LOOPBACK_HOSTS) -> None:
+        self.app = app
+        self.hosts = {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        dressed = _Dresser(send)
+        if "*" not in self.hosts and host_name(headers.get("host", "")) not in self.hosts:
+            refusal = PlainTextResponse("This address is not served here.", status_code=400)
+            await refusal(scope, receive, dressed.send)
+        elif scope.get("method") not in SAFE_METHODS and _is_foreign(headers):
+            refusal = PlainTextResponse("Requests from other sites are refused.", status_code=403)
+            await refusal(scope, receive, dressed.send)
+        elif UNUSED_ROUTES.match(scope["path"]):
+            await PlainTextResponse("Not found.", status_code=404)(scope, receive, dressed.send)
+        else:
+            # The page itself must arrive uncompressed, so that its scripts can be given their nonce.
+            if scope["path"] == "/":
+                kept = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+                scope = {**scope, "headers": kept}
+            await self.app(scope, receive, dressed.send)
+
+
+class _Dresser:
+    """Adds headers to one response; holds back an HTML body until its scripts carry the nonce."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._start: Message | None = None
+        self._body = b""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _ALWAYS.items():
+                headers[name] = value
+            if headers.get("content-type", "").startswith("text/html") and "content-encoding" not in headers:
+                self._start = message
+                return
+            headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+        elif message["type"] == "http.response.body" and self._start is not None:
+            self._body += message.get("body", b"")
+            if not message.get("more_body", False):
+                await self._send_page(self._start)
+            return
+        await self._send(message)
+
+    async def _send_page(self, start: Message) -> None:
+        nonce = secrets.token_urlsafe(18)
+        body = _SCRIPT.sub(b'<script nonce="%s"' % nonce.encode(), self._body)
+        headers = MutableHeaders(scope=start)
+        headers["Content-Security-Policy"] = page_policy(nonce)
+        headers["Cache-Control"] = "no-store"
+        if self._body:
+            headers["Content-Length"] = str(len(body))
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def host_name(header: str) -> str:
+    """The name in a Host header, lower case, without its port: "[::1]:80" is "[::1]"."""
+    header = header.strip().lower()
+    if header.startswith("["):
+        return header[: header.find("]") + 1]
+    return header.rsplit(":", 1)[0] if ":" in header else header
+
+
+def _is_foreign(headers: Headers) -> bool:
+    if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        return True
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()

@@ -1,0 +1,93 @@
+"""The application that uvicorn serves: the page at /, the files behind citations, the guard around both."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+
+from app.web.files import file_routes
+from app.web.protocol import Service
+from app.web.security import LOOPBACK_HOSTS, Guard
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets" / "web"
+
+
+def build_app(
+    service: Service, *, allowed_hosts: Sequence[str] = LOOPBACK_HOSTS, upload_folder: Path | None = None
+) -> FastAPI:
+    """Build the web application around `service`.
+
+    allowed_hosts: accepted Host names without port, IPv6 in brackets; "*" accepts all.
+    upload_folder: where a private folder is made in which files rest between the browser and the store
+        (by default the system's temporary folder). It is removed when the application ends.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="attest-uploads-", dir=upload_folder))
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)  # read by every component when it is made
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        shutil.rmtree(folder, ignore_errors=True)
+
+    # No /docs here: FastAPI's page loads its scripts from a content delivery network.
+    app = FastAPI(
+        title="Attest", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json", lifespan=lifespan
+    )
+    app.include_router(file_routes(service))
+
+    @app.get("/page/attest.js", include_in_schema=False)
+    def script() -> FileResponse:
+        return FileResponse(
+            ASSETS / "attest.js", media_type="text/javascript", headers={"Cache-Control": "no-cache"}
+        )
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    def icon() -> FileResponse:
+        return FileResponse(ASSETS / "attest.svg", media_type="image/svg+xml")
+
+    _in_a_loop(lambda: _mount_page(app, service))
+    app.add_middleware(Guard, hosts=tuple(allowed_hosts))
+    return app
+
+
+def _mount_page(app: FastAPI, service: Service) -> None:
+    """Put the page at /; Gradio is first imported here, after its folder is known."""
+    import gradio as gr
+
+    from app.web.page import build_page
+    from app.web.theme import reading_room
+
+    gr.mount_gradio_app(
+        app,
+        build_page(service),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        show_error=False,
+        theme=reading_room(),
+        css_paths=[ASSETS / "attest.css"],
+        head='<script src="/page/attest.js" defer></script>',
+    )
+
+
+def _in_a_loop(build: Callable[[], None]) -> None:
+    """Run `build` inside an event loop: Gradio opens one for each of its locks where none runs."""
+
+    async def build_inside() -> None:
+        build()
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(build_inside())
+    else:
+        build()

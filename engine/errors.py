@@ -1,0 +1,35 @@
+"""Everything that the engine raises.
+
+EngineError
+├── ModelNotFound       no such file, folder, package or hub id
+├── ModelUnsupported    the architecture cannot read explicit memories (or cannot be loaded at all)
+├── QuantisationUnavailable   4-bit or 8-bit weights were asked for where they cannot run
+├── MemoryMismatch      a memory was written by another model, format or prefix
+└── ContextOverflow     prompt and answer do not fit the model's context
+
+Each message says what happened, to what, and what to do next.
+"""
+
+
+class EngineError(Exception):
+    """Base of all engine errors."""
+
+
+class ModelNotFound(EngineError):
+    """No such file, folder, installed package or hub id."""
+
+
+class ModelUnsupported(EngineError):
+    """The architecture cannot read explicit memories, or transformers cannot load it."""
+
+
+class QuantisationUnavailable(EngineError):
+    """The asked quantisation cannot run on this device."""
+
+
+class MemoryMismatch(EngineError):
+    """A memory belongs to another model, format or prefix than this engine's."""
+
+
+class ContextOverflow(EngineError):
+    """The prompt and the answer together do not fit the model's context."""

@@ -1,0 +1,94 @@
+"""What a memory is made of, and what it is valid for.
+
+`MemoryFormat` is configuration kept beside every bank of memories: which layers, how many tokens per
+key-value head, by which rule they are chosen, how they are placed, how they are encoded on disk
+(Memory^3, arXiv 2407.01178, section 3.3). `Fingerprint` names everything that must be equal before a
+memory may be read (section 6, remark 9: memories become unreadable when the weights change).
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+REFERENCE_TOKENS = 128  # a reference never has more (section 3.1); also the width of its position interval
+CHUNK_TOKENS = 64  # memories are chosen anew for every 64 tokens of context (section 3.1)
+MEMORIES_PER_CHUNK = 5  # section 3.1
+
+Positions = Literal["parallel", "serial"]
+Codec = Literal["fp16", "fp32"]
+
+
+@dataclass(frozen=True)
+class MemoryFormat:
+    """How references become memories.
+
+    layers: indices of the layers that write and read memories, ascending.
+    tokens_per_head: tokens kept per layer and key-value head; `REFERENCE_TOKENS` keeps all of them.
+    selection: name of the rule that chooses them, a key of `engine.selection.RULES`.
+    positions: "parallel" puts every memory at the same interval of `REFERENCE_TOKENS` positions behind
+        the prefix (the paper's choice); "serial" one behind the other.
+    codec: number format on disk.
+    """
+
+    layers: tuple[int, ...]
+    tokens_per_head: int = REFERENCE_TOKENS
+    selection: str = "attention"
+    positions: Positions = "parallel"
+    codec: Codec = "fp16"
+
+    def __post_init__(self) -> None:
+        if not self.layers or list(self.layers) != sorted(set(self.layers)):
+            raise ValueError(f"layers must be ascending and not empty, got {self.layers}")
+        if not 1 <= self.tokens_per_head <= REFERENCE_TOKENS:
+            raise ValueError(f"tokens_per_head must be 1..{REFERENCE_TOKENS}, got {self.tokens_per_head}")
+
+    @property
+    def dense(self) -> bool:
+        """Whether every token of a reference is kept, so that nothing needs to be chosen."""
+        return self.tokens_per_head >= REFERENCE_TOKENS
+
+    @classmethod
+    def paper(cls, layer_count: int) -> "MemoryFormat":
+        """The paper's own: the first half of the layers, 8 tokens per head (sections 3.3 and 3.4)."""
+        return cls(layers=tuple(range(layer_count // 2)), tokens_per_head=8, selection="attention")
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "layers": list(self.layers)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "MemoryFormat":
+        return cls(**{**data, "layers": tuple(data["layers"])})
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Everything that two engines must share to read one another's memories.
+
+    weights, adapter, tokenizer: SHA-256 (hex) of the files; adapter is "" without one.
+    quantisation: how the weights are held in memory, since that changes what they write.
+    prefix: token ids of the shared prefix.
+    rope: the rotary embedding's parameters as canonical JSON.
+    """
+
+    weights: str
+    adapter: str
+    tokenizer: str
+    quantisation: str
+    prefix: tuple[int, ...]
+    rope: str
+    format: MemoryFormat
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "prefix": list(self.prefix), "format": self.format.to_json()}
+
+    @property
+    def id(self) -> str:
+        """First 16 hex digits of the SHA-256 of the canonical JSON."""
+        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def differences(self, other: dict[str, Any]) -> list[str]:
+        """Names of the parts in which `other` (a fingerprint's JSON) differs, for the error message."""
+        mine = self.to_json()
+        return [name for name in mine if mine[name] != other.get(name)]

@@ -1,0 +1,273 @@
+"""From a model's name to a prepared model: GGUF file, safetensors folder, hub id or the built-in default.
+
+Says which device was taken and why. Weights come from safetensors or GGUF only (never pickle), no remote
+code runs, and the network is used only when the caller allows it. A GGUF file is de-quantised once into a
+safetensors folder under `cache`, because reading it again takes a hundred times longer than the folder.
+"""
+
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from filelock import FileLock
+
+from engine.errors import ModelNotFound, ModelUnsupported, QuantisationUnavailable
+from engine.format import Fingerprint, MemoryFormat
+from engine.protocol import EngineInfo, Message
+from engine.registry import DEFAULT_MODEL, REGISTERED, Quantisation
+from engine.transformer import Transformer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's files are. kind: "gguf" (path is the file), "folder", or "hub" (path is None)."""
+
+    name: str
+    kind: Literal["gguf", "folder", "hub"]
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A prepared model with what identifies it."""
+
+    transformer: Transformer
+    info: EngineInfo
+    end_tokens: frozenset[int]
+    weights_hash: str
+    tokenizer_hash: str
+
+    def fingerprint(self, fmt: MemoryFormat) -> Fingerprint:
+        rope = json.dumps(getattr(self.transformer.model.config, "rope_parameters", None), sort_keys=True)
+        return Fingerprint(
+            weights=self.weights_hash,
+            adapter="",
+            tokenizer=self.tokenizer_hash,
+            quantisation=self.info.quantisation,
+            prefix=self.transformer.prefix,
+            rope=rope,
+            format=fmt,
+        )
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a conversation that ends where the answer begins, by the model's chat template.
+
+        Special tokens spelled out inside a message are broken up: a document must not end its own turn.
+        """
+        tokenizer = self.transformer.tokenizer
+        turns = [
+            {"role": m.role, "content": _plain(m.content, tokenizer.all_special_tokens)} for m in messages
+        ]
+        if tokenizer.chat_template is None:
+            text = "\n\n".join(turn["content"] for turn in turns) + "\n\n"
+            return list(tokenizer(text).input_ids)
+        rendered = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        return list(tokenizer(rendered, add_special_tokens=False).input_ids)
+
+
+def resolve(name: str) -> ModelSource:
+    """What `name` stands for.
+
+    Raises ModelNotFound if it is a path that does not exist or a built-in model whose package is missing.
+    """
+    if name in REGISTERED:
+        carried = REGISTERED[name].path()
+        if carried is None:
+            raise ModelNotFound(f"the built-in model {name} is not installed; run `make install`")
+        return ModelSource(name, "gguf" if carried.is_file() else "folder", carried)
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix.lower() == ".gguf":
+        return ModelSource(path.stem, "gguf", path)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelNotFound(f"{path} has no config.json; give a folder that transformers can load")
+        return ModelSource(path.name, "folder", path)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not path.exists():
+        return ModelSource(name, "hub", None)
+    raise ModelNotFound(
+        f"no model {name!r}: give one of {', '.join(sorted(REGISTERED))}, a .gguf file, a folder of "
+        "safetensors, or a hub id such as owner/model"
+    )
+
+
+def choose_device(asked: str = "auto") -> tuple[torch.device, torch.dtype, str]:
+    """Device, number format and the reason for both, in words."""
+    if asked == "cuda" or (asked == "auto" and torch.cuda.is_available()):
+        if not torch.cuda.is_available():
+            raise QuantisationUnavailable(
+                "CUDA was asked for, but torch finds no CUDA device; use --device cpu"
+            )
+        return torch.device("cuda"), torch.bfloat16, f"CUDA device {torch.cuda.get_device_name()} found"
+    why = "no CUDA device found" if asked == "auto" else "asked for"
+    if torch.cpu._is_avx512_bf16_supported():
+        return torch.device("cpu"), torch.bfloat16, f"{why}; the processor computes in bfloat16"
+    return torch.device("cpu"), torch.float32, f"{why}; the processor has no bfloat16 instructions"
+
+
+def load(
+    name: str = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    dtype: torch.dtype | None = None,
+    quantisation: Quantisation = "none",
+    cache: Path,
+    allow_download: bool = False,
+) -> LoadedModel:
+    """Load and prepare a model.
+
+    cache: folder for de-quantised GGUF files. allow_download lets a hub
+    id be fetched; without it only files already on this machine are used.
+
+    Raises ModelNotFound, ModelUnsupported or QuantisationUnavailable.
+    """
+    source = resolve(name)
+    target, best, reason = choose_device(device)
+    dtype = dtype or best
+    folder, weights_hash = _folder(source, dtype, cache)
+    extra = _quantisation_arguments(quantisation, target, dtype)
+    model, tokenizer = _from_pretrained(
+        str(folder or source.name), dtype=dtype, local_files_only=not allow_download, **extra
+    )
+    if quantisation == "none":
+        model.to(target)
+    transformer = Transformer(model, tokenizer)
+    held = {"none": str(dtype).removeprefix("torch."), "8bit": "int8", "4bit": "nf4"}[quantisation]
+    info = EngineInfo(
+        backend="torch",
+        model=source.name,
+        adapter=None,
+        quantisation=held,
+        device=str(target),
+        device_reason=reason,
+        layers=transformer.layers,
+        context_tokens=transformer.context_tokens,
+    )
+    tokenizer_hash = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    log.info("loaded model %s on %s as %s", source.name, target, held)
+    if not weights_hash:
+        weights_hash = _hash_parameters(model)
+    return LoadedModel(transformer, info, _end_tokens(model, tokenizer), weights_hash, tokenizer_hash)
+
+
+def _folder(source: ModelSource, dtype: torch.dtype, cache: Path) -> tuple[Path | None, str]:
+    """A folder that transformers loads, and the hash of the weights ("" where only the hub knows)."""
+    if source.path is None:
+        return None, ""
+    if source.kind == "folder":
+        return source.path, _hash_files(sorted(source.path.glob("*.safetensors")))
+    digest = _hash_files([source.path])
+    folder = cache / f"{digest[:16]}-{str(dtype).removeprefix('torch.')}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # the page and the worker start together; one of them does it
+        if not (folder / "config.json").is_file():
+            log.info("de-quantising a GGUF file of %d bytes, once", source.path.stat().st_size)
+            with tempfile.TemporaryDirectory(dir=cache) as temporary:
+                _dequantise(source.path, dtype, Path(temporary)).rename(folder)
+    return folder, digest
+
+
+def _dequantise(file: Path, dtype: torch.dtype, parent: Path) -> Path:
+    from transformers import GgufConfig
+
+    model, tokenizer = _from_pretrained(
+        str(file.parent),
+        gguf_file=file.name,
+        dtype=dtype,
+        local_files_only=True,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    folder = parent / "model"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def quiet_transformers() -> None:
+    """No progress bars and no advice on stderr: ours is for the user."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+
+
+def _from_pretrained(where: str, **arguments: Any) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    quiet_transformers()
+    of_tokenizer = {k: v for k, v in arguments.items() if k in ("gguf_file", "local_files_only")}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, **of_tokenizer)
+        weights = {} if "gguf_file" in arguments else {"use_safetensors": True}
+        model = AutoModelForCausalLM.from_pretrained(where, **arguments, **weights)
+    except (OSError, RuntimeError) as error:
+        raise ModelNotFound(
+            f"{where} could not be loaded ({str(error).splitlines()[0]}); check the path, or allow the "
+            "download of a hub id"
+        ) from error
+    except (ValueError, KeyError, TypeError, ImportError) as error:
+        raise ModelUnsupported(
+            f"{where}: transformers cannot load this model ({str(error).splitlines()[0]})"
+        ) from error
+    return model, tokenizer
+
+
+def _quantisation_arguments(
+    quantisation: Quantisation, device: torch.device, dtype: torch.dtype
+) -> dict[str, Any]:
+    if quantisation == "none":
+        return {}
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise QuantisationUnavailable(
+            "bitsandbytes is not installed; run `make install` or use full precision"
+        )
+    from transformers import BitsAndBytesConfig
+
+    if quantisation == "8bit":
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_use_double_quant=True,
+        )
+    return {"quantization_config": config, "device_map": {"": str(device)}}
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    listed = ends if isinstance(ends, list) else [ends]
+    return frozenset(int(end) for end in [*listed, tokenizer.eos_token_id] if end is not None)
+
+
+def _plain(text: str, special_tokens: Sequence[str]) -> str:
+    for token in special_tokens:
+        text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
+
+
+def _hash_files(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _hash_parameters(model: Any) -> str:
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

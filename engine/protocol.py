@@ -1,0 +1,193 @@
+"""The engine as everyone else sees it: arrays and plain dataclasses in, a stream of tokens and reads out.
+
+Nothing here knows a database, a path of the store or a page of the interface. `memories_for` is how the
+outside hands memories in: the engine says which 64-token chunk it is about to process, and gets up to
+five memories with a key for each, which comes back in the reads.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.format import Fingerprint, MemoryFormat
+from engine.memory import ExplicitMemory
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What is loaded, on which device, and why there.
+
+    context_tokens: most tokens that the prefix, the memories' positions, the prompt and the answer may
+        take together.
+    """
+
+    backend: str
+    model: str
+    adapter: str | None
+    quantisation: str
+    device: str
+    device_reason: str
+    layers: int
+    context_tokens: int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """ids: token ids. offsets: (start, end) of each in the text, in code points, half-open."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """64 tokens (or fewer) of context that are about to be processed.
+
+    index: 0-based over prompt and answer. part: "prompt" for chunks of the prompt, "answer" for the
+    stretch that is about to be generated, whose `text` is then the last 64 tokens before it.
+    """
+
+    index: int
+    part: Literal["prompt", "answer"]
+    text: str
+
+
+@dataclass(frozen=True)
+class KeyedMemory:
+    """A memory made available; `key` is the caller's name for it (a reference id)."""
+
+    key: int
+    memory: ExplicitMemory
+
+
+MemoriesFor = Callable[[Chunk], Sequence[KeyedMemory]]
+
+
+@dataclass(frozen=True)
+class Token:
+    """One generated token. `text` is what it adds to the answer (may be "" inside a character)."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True)
+class MemoryMass:
+    """Attention mass on one memory.
+
+    attention: mean over memory layers, query heads and the tokens of the stretch, 0..1.
+    tokens: (length,) float32, the same mass spread over the reference's tokens; its sum is `attention`.
+    """
+
+    key: int
+    attention: float
+    tokens: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TokenMass:
+    """Attention of one generated token: memories (in the order of `Read.memories`), question, answer, prefix.
+
+    The four parts sum to 1: they are one softmax, averaged over memory layers and query heads.
+    """
+
+    memories: tuple[float, ...]
+    question: float
+    answer: float
+    prefix: float
+
+
+@dataclass(frozen=True)
+class Read:
+    """A stretch of at most 64 generated tokens and what was attended to while it was generated.
+
+    from_token, to_token: half-open range of generated tokens. question, answer, prefix: mean mass on the
+    prompt, on the answer so far and on the shared prefix. per_token: one `TokenMass` per generated token.
+    """
+
+    from_token: int
+    to_token: int
+    memories: tuple[MemoryMass, ...]
+    question: float
+    answer: float
+    prefix: float
+    per_token: tuple[TokenMass, ...] = ()
+
+
+@dataclass(frozen=True)
+class Score:
+    """Teacher-forced answer: log_probabilities (tokens,) float32 in nats, and the reads that went with it."""
+
+    log_probabilities: npt.NDArray[np.float32]
+    reads: tuple[Read, ...]
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """max_tokens: most tokens to generate. repetition_penalty: 1.0 is off (greedy decoding otherwise)."""
+
+    max_tokens: int = 256
+    repetition_penalty: float = 1.0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class Engine(Protocol):
+    """A language model that writes and reads explicit memories."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    @property
+    def format(self) -> MemoryFormat: ...
+
+    @property
+    def fingerprint(self) -> Fingerprint: ...
+
+    def tokenize(self, text: str) -> Tokens:
+        """Token ids of plain text, without special tokens, with code-point offsets."""
+        ...
+
+    def write(self, references: Sequence[Sequence[int]]) -> list[ExplicitMemory]:
+        """Encode references (token ids, at most `REFERENCE_TOKENS` each) into memories, each alone."""
+        ...
+
+    def generate(
+        self, messages: Sequence[Message], memories_for: MemoriesFor | None, options: GenerateOptions
+    ) -> Iterator[Token | Read]:
+        """Answer greedily. A `Read` follows each stretch of at most 64 tokens; the last read ends the stream.
+
+        memories_for None is the stock model: no prefix, nothing read.
+
+        Raises ContextOverflow if the prompt does not fit.
+        """
+        ...
+
+    def score(self, messages: Sequence[Message], answer: str, memories_for: MemoriesFor | None) -> Score:
+        """Log-probability of `answer` and what reading it attends to, without generating."""
+        ...
+
+
+class Embedder(Protocol):
+    """Texts to vectors for retrieval."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(texts, dimension), L2-normalised, so that the inner product is the cosine."""
+        ...

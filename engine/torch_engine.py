@@ -1,0 +1,107 @@
+"""The reference backend: transformers' own models on CPU or CUDA, read and written through our passes."""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+
+from tokenizers.decoders import DecodeStream
+
+from engine import decode, writer
+from engine.format import Fingerprint, MemoryFormat
+from engine.loading import LoadedModel
+from engine.memory import ExplicitMemory
+from engine.protocol import (
+    EngineInfo,
+    GenerateOptions,
+    MemoriesFor,
+    Message,
+    Read,
+    Score,
+    Token,
+    Tokens,
+)
+
+
+class TorchEngine:
+    """`Engine` over a loaded model. Calls are serialised: one owner of the model at a time."""
+
+    def __init__(self, loaded: LoadedModel, fmt: MemoryFormat | None = None) -> None:
+        self._loaded = loaded
+        self._transformer = loaded.transformer
+        self._format = fmt or default_format(loaded.transformer.layers)
+        self._lock = threading.RLock()  # memories_for may write a memory in the middle of an answer
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._loaded.info
+
+    @property
+    def format(self) -> MemoryFormat:
+        return self._format
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return self._loaded.fingerprint(self._format)
+
+    def tokenize(self, text: str) -> Tokens:
+        encoded = self._transformer.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return Tokens(list(encoded.input_ids), [(int(a), int(b)) for a, b in encoded.offset_mapping])
+
+    def write(self, references: Sequence[Sequence[int]]) -> list[ExplicitMemory]:
+        with self._lock:
+            return writer.write(self._transformer, self._format, references)
+
+    def generate(
+        self, messages: Sequence[Message], memories_for: MemoriesFor | None, options: GenerateOptions
+    ) -> Iterator[Token | Read]:
+        tokenizer = self._transformer.tokenizer
+        stream = DecodeStream(skip_special_tokens=True)
+        with self._lock:
+            session = self._session(messages, options.max_tokens, memories_for)
+            yield from decode.generate(
+                session,
+                options,
+                self._loaded.end_tokens,
+                text_of=lambda token: stream.step(tokenizer.backend_tokenizer, token) or "",
+                decode=self._text,
+            )
+
+    def score(self, messages: Sequence[Message], answer: str, memories_for: MemoriesFor | None) -> Score:
+        ids = self.tokenize(answer).ids
+        with self._lock:
+            return decode.score(self._session(messages, len(ids), memories_for), ids, self._text)
+
+    def _session(
+        self, messages: Sequence[Message], answer_tokens: int, memories_for: MemoriesFor | None
+    ) -> decode.Session:
+        prompt = self._loaded.prompt_ids(messages)
+        return decode.Session(self._transformer, self._format, prompt, answer_tokens, memories_for)
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return str(self._transformer.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def default_format(layers: int) -> MemoryFormat:
+    """The format for a model that was never trained to read sparse memories: everything is kept.
+
+    docs/format.md holds the measurement behind it.
+    """
+    return MemoryFormat(layers=tuple(range(layers)))
+
+
+def format_of(name: str, layers: int) -> MemoryFormat:
+    """A format by name: "default", "paper", or JSON fields that change the default.
+
+    Raises ValueError for anything else.
+    """
+    if name == "default":
+        return default_format(layers)
+    if name == "paper":
+        return MemoryFormat.paper(layers)
+    try:
+        return MemoryFormat.from_json({**default_format(layers).to_json(), **json.loads(name)})
+    except (TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"memory format {name!r}: give default, paper or a JSON object such as "
+            '{"tokens_per_head": 32, "selection": "attention_value_norm"}'
+        ) from error

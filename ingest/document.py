@@ -1,0 +1,67 @@
+"""What reading a document yields: what it is, its pages one by one, and what went wrong on the way.
+
+Plain values; nothing here knows a file format, a process or a tokenizer.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+PDF = "application/pdf"
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+HTML = "text/html"
+MARKDOWN = "text/markdown"
+TEXT = "text/plain"
+MEDIA_TYPES = (PDF, DOCX, HTML, MARKDOWN, TEXT)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """start: code-point offset in the page's text. level: 1 is the outermost. text: on one line."""
+
+    start: int
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """One page, or one section of at most about 6000 characters where the format has no pages.
+
+    number: 1-based. label: as printed ("iv", "A-3"). width, height: PDF points as displayed, None without
+    pages. boxes: (len(text), 4) float32, x0 y0 x1 y1 in PDF points from the top left of the page as it is
+    displayed (rotation and crop applied), NaN rows for characters without a box; None without pages.
+    headings: ascending by start.
+    """
+
+    number: int
+    label: str
+    text: str
+    width: float | None = None
+    height: float | None = None
+    boxes: npt.NDArray[np.float32] | None = None
+    headings: tuple[Heading, ...] = ()
+
+
+@dataclass(frozen=True)
+class DocumentInfo:
+    """Known before the first page. metadata: lower-case names ("author", "creationdate") to plain text."""
+
+    media_type: str
+    title: str | None
+    page_count: int
+    encrypted: bool
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PageWarning:
+    """Something that could not be read; the rest could. page: 1-based, None for the whole document."""
+
+    page: int | None
+    message: str
+
+
+Read = Iterator[DocumentInfo | Page | PageWarning]

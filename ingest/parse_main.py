@@ -1,0 +1,150 @@
+"""The reading process: `python -m ingest.parse_main`, started by ingest.sandbox and by nothing else.
+
+Takes one JSON request on standard input, gives up what it does not need (open files, sockets, children,
+writing, memory beyond the limit), and only then imports the one parser that the file needs. Answers on
+standard output in the language of ingest.border.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ingest import border
+from ingest.document import DOCX, HTML, MARKDOWN, PDF, Page, Read
+from ingest.errors import DamagedFile, EmptyFile, NoText, TooLarge, UnreadableDocument
+from ingest.limits import Limits
+
+_OPEN_FILES = 64
+
+
+def main() -> None:
+    output = _take_output()
+    request = json.load(sys.stdin)
+    sys.stdin.close()
+    path, limits = Path(request["path"]), Limits(**request["limits"])
+    _confine(limits)
+    try:
+        for header, payload in _answers(path, request, limits):
+            border.send(output, header, payload)
+        border.send(output, {"kind": "done"})
+    except UnreadableDocument as error:
+        _report(output, error)
+    except MemoryError:
+        _report(output, _out_of_memory(path, limits))
+    except RecursionError:
+        _report(output, DamagedFile(f"{path.name}: nested too deeply to be read; re-save it"))
+    except BrokenPipeError:
+        return  # the parent has left
+    except Exception as error:  # noqa: BLE001 - parsers raise anything; the type says enough, the text may quote the document
+        message = f"{path.name}: damaged, its parser failed ({type(error).__name__}); re-save or re-export it"
+        _report(output, DamagedFile(message))
+
+
+def _answers(path: Path, request: dict[str, Any], limits: Limits) -> Iterator[border.Message]:
+    if request["task"] == "render":
+        from ingest.readers.pdf_image import page_image
+
+        yield {"kind": "image"}, page_image(path, request["page"], request["width_px"], request["password"])
+        return
+    from ingest.media import sniff
+
+    media_type = request["media_type"] or sniff(path)
+    any_text, pages, damaged = False, 0, 0
+    for item in _read(path, media_type, request["password"], limits):
+        if isinstance(item, Page):
+            pages += 1
+            any_text = any_text or bool(item.text.strip())
+            damaged += media_type == PDF and item.width is None
+        yield border.pack(item)
+    if not any_text:
+        raise _no_text(path, media_type, pages, damaged)
+
+
+def _read(path: Path, media_type: str, password: str | None, limits: Limits) -> Read:
+    match media_type:
+        case x if x == PDF:
+            from ingest.readers.pdf import read_pdf
+
+            return read_pdf(path, password, limits.pages, limits.page_characters)
+        case x if x == DOCX:
+            from ingest.readers.docx import read_docx
+
+            return read_docx(path)
+        case x if x == HTML:
+            from ingest.readers.html import read_html
+
+            return read_html(path)
+        case x if x == MARKDOWN:
+            from ingest.readers.markdown import read_markdown
+
+            return read_markdown(path)
+    from ingest.readers.text import read_text
+
+    return read_text(path)
+
+
+def _no_text(path: Path, media_type: str, pages: int, damaged: int) -> UnreadableDocument:
+    if damaged and damaged == pages:
+        return DamagedFile(
+            f"{path.name}: none of its {pages} pages can be read; get a fresh copy of the file"
+        )
+    if media_type == PDF:
+        return NoText(
+            f"{path.name}: none of its {pages} pages has a text layer; text recognition is not available yet"
+        )
+    return EmptyFile(f"{path.name}: there is no text in it")
+
+
+def _out_of_memory(path: Path, limits: Limits) -> TooLarge:
+    return TooLarge(
+        f"{path.name}: reading it needs more than {limits.memory_bytes // 2**20} MiB of memory; "
+        "split the file"
+    )
+
+
+def _report(output: BinaryIO, error: UnreadableDocument) -> None:
+    try:
+        border.send(output, {"kind": "error", "error": type(error).__name__, "message": str(error)})
+    except BrokenPipeError:
+        return  # the parent has left
+
+
+def _take_output() -> BinaryIO:
+    """Our own copy of standard output; what libraries print goes nowhere."""
+    output = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return output
+
+
+def _confine(limits: Limits) -> None:
+    if sys.platform != "win32":
+        import resource
+
+        for what, most in (
+            (resource.RLIMIT_AS, limits.memory_bytes),
+            (resource.RLIMIT_CPU, limits.total_seconds),
+            (resource.RLIMIT_NOFILE, _OPEN_FILES),
+            (resource.RLIMIT_FSIZE, 0),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            _, hard = resource.getrlimit(what)
+            allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            # Processor time keeps its hard limit: at the soft one the kernel sends SIGXCPU, which names the
+            # reason; at the hard one it would be a bare SIGKILL.
+            resource.setrlimit(what, (allowed, hard if what == resource.RLIMIT_CPU else allowed))
+    sys.addaudithook(_refuse)
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    """A reader has no business on the network or with other programs, whatever a document asks for."""
+    if event.startswith(("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system")):
+        raise PermissionError(f"a reading process may not do {event}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""One document's way from a stored file to memories, stage by stage, reporting to its job row.
+
+Reading and chunking run together, page by page; then every reference is embedded, and the document is
+answerable. Its memories are written by a second job, batch by batch, which gives way to documents that
+cannot be asked yet and goes on where it stopped: what is left to do is always "references without memory".
+"""
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from engine.protocol import Embedder, Engine
+from ingest import sandbox
+from ingest.chunk import Reference, chunk
+from ingest.document import DocumentInfo, Page, PageWarning
+from ingest.errors import EmptyFile, IngestError
+from storage.records import DocumentRow, JobRow, NewReference, PageHeading, PageRow, Stage
+from storage.store import Store
+
+log = logging.getLogger(__name__)
+
+PAGES_PER_WRITE = 16
+TEXTS_PER_EMBEDDING = 64
+MEMORIES_PER_SHARD = 64
+REPORT_SECONDS = 0.3  # progress is written at most this often
+WRITE_PRIORITY = 0  # behind reading: a document that cannot be asked yet goes first
+
+
+class Stopped(Exception):
+    """The job was cancelled, or its document is gone."""
+
+
+class Progress:
+    """Reports a job's stage to its row and raises Stopped once cancelling was asked for."""
+
+    def __init__(self, store: Store, job: JobRow, owner: str) -> None:
+        self._store, self._job, self._owner = store, job, owner
+        self._stage: Stage | None = None
+        self._reported = 0.0
+
+    def __call__(self, stage: Stage, done: int, total: int) -> None:
+        now = time.monotonic()
+        if stage == self._stage and done < total and now - self._reported < REPORT_SECONDS:
+            return
+        self._stage, self._reported = stage, now
+        if self._store.jobs.progress(self._job.id, stage, done, total, owner=self._owner):
+            raise Stopped
+
+
+class Pipeline:
+    """Runs jobs with one engine and one embedder. `owner` is the worker's id in the job rows."""
+
+    def __init__(self, store: Store, engine: Engine, embedder: Embedder, owner: str) -> None:
+        self._store, self._engine, self._embedder, self._owner = store, engine, embedder, owner
+        fingerprint = engine.fingerprint
+        self._bank = store.banks.open(fingerprint.id, fingerprint.to_json())
+
+    def run(self, job: JobRow) -> None:
+        """Do a claimed job. Its failure is written to its row and its document, not raised.
+
+        Raises JobLost when another worker has taken the job over, and StoreUnavailable.
+        """
+        progress = Progress(self._store, job, self._owner)
+        started = time.monotonic()
+        try:
+            if job.kind == "ingest":
+                self._ingest(job, progress)
+            elif not self._write_memories(job, progress):
+                self._store.jobs.requeue(job.id)
+                return
+        except Stopped:
+            self._end(job, "cancelled", None)
+        except IngestError as error:
+            self._end(job, "failed", str(error))
+        else:
+            self._store.jobs.finish(job.id, "done", owner=self._owner)
+        log.info(
+            "job %d (%s) of %s took %.1f s", job.id, job.kind, job.document_id, time.monotonic() - started
+        )
+
+    def _end(self, job: JobRow, status: str, error: str | None) -> None:
+        log.info("job %d (%s) of %s: %s", job.id, job.kind, job.document_id, status)
+        cancelled = status == "cancelled"
+        if not self._store.jobs.finish(
+            job.id, "cancelled" if cancelled else "failed", error, owner=self._owner
+        ):
+            return  # deleted meanwhile, with its document
+        if job.kind == "ingest":
+            self._store.documents.set_status(job.document_id, "cancelled" if cancelled else "failed", error)
+
+    def _ingest(self, job: JobRow, progress: Progress) -> None:
+        document = self._store.documents.get(job.document_id)
+        self._store.documents.set_status(document.id, "reading")
+        with _named(self._store.documents.original(document.id), document.name) as path:
+            reading = Reading(self._store, document, progress)
+            references = list(chunk(reading.pages(path), self._engine.tokenize, _title(document)))
+        if not references:
+            raise EmptyFile(f"{document.name}: no text to cite was found in it")
+        self._store.references.replace(
+            document.id, list(self._embedded(document, reading, references, progress)), self._embedder.name
+        )
+        self._store.documents.set_status(document.id, "answerable")
+        if job.memories:
+            self._store.jobs.enqueue(
+                "memories",
+                document.id,
+                collection=_first(document.collections),
+                path=job.path,
+                priority=WRITE_PRIORITY,
+            )
+        else:
+            self._finish_document(document.id)
+
+    def _embedded(
+        self, document: DocumentRow, reading: "Reading", references: Sequence[Reference], progress: Progress
+    ) -> Iterator[NewReference]:
+        title = reading.title or document.name
+        for first in range(0, len(references), TEXTS_PER_EMBEDDING):
+            progress("embedding", first, len(references))
+            batch = references[first : first + TEXTS_PER_EMBEDDING]
+            texts = [
+                "\n".join((title, " > ".join(r.heading_path), reading.texts[r.page][r.start : r.end]))
+                for r in batch
+            ]
+            for reference, vector in zip(batch, self._embedder.embed(texts), strict=True):
+                yield NewReference(
+                    reference.page,
+                    reference.start,
+                    reference.end,
+                    reference.heading_path,
+                    np.array(reference.token_ids, dtype=np.uint32),
+                    reference.header_tokens,
+                    reference.token_offsets,
+                    vector,
+                )
+        progress("embedding", len(references), len(references))
+
+    def _write_memories(self, job: JobRow, progress: Progress) -> bool:
+        """Returns False if it stopped to let another document be read first."""
+        total = len(self._store.references.of_document(job.document_id))
+        left = self._store.references.count_without_memory(job.document_id, self._bank.fingerprint_id)
+        while left:
+            progress("writing", total - left, total)
+            if self._store.jobs.waiting("ingest"):
+                return False
+            rows = self._store.references.without_memory(
+                job.document_id, self._bank.fingerprint_id, MEMORIES_PER_SHARD
+            )
+            memories = self._engine.write([row.token_ids.tolist() for row in rows])
+            self._bank.write(
+                [(row.id, memory.to_arrays()) for row, memory in zip(rows, memories, strict=True)]
+            )
+            left = self._store.references.count_without_memory(job.document_id, self._bank.fingerprint_id)
+        progress("writing", total, total)
+        self._finish_document(job.document_id)
+        return True
+
+    def _finish_document(self, document_id: str) -> None:
+        warnings = self._store.documents.get(document_id).warnings
+        partial = any(warning.page is not None for warning in warnings)
+        self._store.documents.set_status(document_id, "partial" if partial else "ready")
+
+
+class Reading:
+    """Streams a file's pages into the store and on to the chunker, keeping only their text."""
+
+    def __init__(self, store: Store, document: DocumentRow, progress: Progress) -> None:
+        self._store, self._document, self._progress = store, document, progress
+        self.title: str | None = None
+        self.texts: dict[int, str] = {}
+
+    def pages(self, path: Path) -> Iterator[Page]:
+        total = 0
+        waiting: list[PageRow] = []
+        for item in sandbox.read(path):
+            if isinstance(item, DocumentInfo):
+                total, self.title = item.page_count, item.title
+                self._store.documents.set_info(
+                    self._document.id, media_type=item.media_type, title=item.title, page_count=total
+                )
+                self._progress("reading", 0, total)
+            elif isinstance(item, PageWarning):
+                self._store.documents.add_warning(self._document.id, item.page, item.message)
+            else:
+                self.texts[item.number] = item.text
+                waiting.append(_page_row(item))
+                if len(waiting) == PAGES_PER_WRITE:
+                    self._store.documents.add_pages(self._document.id, waiting)
+                    waiting = []
+                self._progress("reading", item.number, max(total, item.number))
+                yield item
+        self._store.documents.add_pages(self._document.id, waiting)
+        self._store.documents.set_info(self._document.id, page_count=len(self.texts))
+
+
+@contextmanager
+def _named(original: Path, name: str) -> Iterator[Path]:
+    """The stored file under its own name: errors quote it, and its suffix tells text formats apart."""
+    with tempfile.TemporaryDirectory(prefix="attest-") as folder:
+        link = Path(folder) / (name.replace("/", "_").replace("\0", "_")[-120:] or "document")
+        link.symlink_to(original.absolute())
+        yield link
+
+
+def _page_row(page: Page) -> PageRow:
+    headings = tuple(PageHeading(h.start, h.level, h.text) for h in page.headings)
+    return PageRow(page.number, page.label, page.text, page.width, page.height, page.boxes, headings)
+
+
+def _title(document: DocumentRow) -> str:
+    return Path(document.name).stem.replace("_", " ")
+
+
+def _first(names: Sequence[str]) -> str | None:
+    return names[0] if names else None

@@ -1,0 +1,115 @@
+"""The worker process: takes jobs from the database until it is told to stop.
+
+Started and watched by the app (`python -m ingest.worker`), at a lower priority than the answers. Several may
+run on one store: a job is leased, and the lease of a worker that died is taken over.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from uuid import uuid4
+
+from engine.embedding import SentenceEmbedder
+from engine.errors import EngineError
+from engine.fake import FakeEmbedder, FakeEngine
+from engine.loading import load
+from engine.protocol import Embedder, Engine
+from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL
+from engine.torch_engine import TorchEngine, format_of
+from ingest.pipeline import Pipeline
+from storage.errors import JobLost, StorageError
+from storage.store import Store
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 0.3
+BEAT_SECONDS = 3.0
+
+
+def work(
+    store: Store, pipeline: Pipeline, owner: str, stop: threading.Event, until_idle: bool = False
+) -> None:
+    """Take jobs until `stop` is set, or until there are none if `until_idle`."""
+    while not stop.is_set():
+        job = store.jobs.claim(owner)
+        if job is None:
+            if until_idle:
+                return
+            stop.wait(IDLE_SECONDS)
+            continue
+        try:
+            pipeline.run(job)
+        except JobLost:
+            log.warning("job %d was taken over by another worker", job.id)
+
+
+def beat(store: Store, owner: str, stop: threading.Event) -> None:
+    """Say every few seconds that this worker lives, and stop when the process that started it is gone."""
+    parent = os.getppid()
+    while not stop.is_set():
+        try:
+            store.workers.beat(owner, os.getpid())
+        except StorageError as error:
+            log.warning("no heartbeat: %s", error)
+        if os.getppid() != parent:
+            log.info("the app is gone; stopping")
+            stop.set()
+        stop.wait(BEAT_SECONDS)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of the process. Returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m ingest.worker", description=__doc__)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--embedder", default=DEFAULT_EMBEDDER)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--quantisation", default="none", choices=("none", "8bit", "4bit"))
+    parser.add_argument("--format", default="default")
+    parser.add_argument("--until-idle", action="store_true")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s worker %(levelname)s %(message)s"
+    )
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    if hasattr(os, "nice"):
+        os.nice(10)
+    owner = f"{os.getpid()}-{uuid4().hex[:8]}"
+    try:
+        with Store.open(options.home) as store:
+            threading.Thread(target=beat, args=(store, owner, stop), daemon=True).start()
+            engine, embedder = _models(options)
+            work(store, Pipeline(store, engine, embedder, owner), owner, stop, options.until_idle)
+            stop.set()
+            store.workers.gone(owner)
+    except (EngineError, StorageError) as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+def _models(options: argparse.Namespace) -> tuple[Engine, Embedder]:
+    if options.model == "fake":
+        return FakeEngine(), FakeEmbedder()
+    started = time.monotonic()
+    loaded = load(
+        options.model,
+        device=options.device,
+        quantisation=options.quantisation,
+        cache=options.home / "models",
+    )
+    engine = TorchEngine(loaded, format_of(options.format, loaded.transformer.layers))
+    embedder = SentenceEmbedder(options.embedder, device=options.device)
+    log.info("models loaded in %.1f s", time.monotonic() - started)
+    return engine, embedder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Collections: named sets of documents with a domain profile. A document may be in several."""
+
+import time
+from builtins import list as List  # `list` is a method here
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from storage import epochs
+from storage.codec import clean
+from storage.database import Database
+from storage.errors import CollectionExists, CollectionNotFound
+from storage.records import CollectionRow, Profile, Receipt
+from storage.removal import Remover
+from storage.schema import Collection, CollectionDocument, Document, Memory
+
+
+class Collections:
+    """The table of collections."""
+
+    def __init__(self, database: Database, remover: Remover) -> None:
+        self._database = database
+        self._remover = remover
+
+    def add(self, name: str, profile: Profile) -> CollectionRow:
+        """Raises CollectionExists."""
+        row = {"name": clean(name), "profile": profile, "created_at": time.time()}
+        try:
+            with self._database.write() as connection:
+                connection.execute(sa.insert(Collection).values(row))
+        except IntegrityError as error:
+            raise CollectionExists(f"there is a collection {name!r} already; choose another name") from error
+        return self.get(name)
+
+    def get(self, name: str, fingerprint_id: str | None = None) -> CollectionRow:
+        """Raises CollectionNotFound."""
+        with self._database.read() as connection:
+            found = _rows(connection, fingerprint_id, Collection.name == clean(name))
+        if not found:
+            raise _missing(name)
+        return found[0]
+
+    def list(self, fingerprint_id: str | None = None) -> List[CollectionRow]:
+        """All collections by name."""
+        with self._database.read() as connection:
+            return _rows(connection, fingerprint_id)
+
+    def delete(self, name: str) -> List[Receipt]:
+        """Delete a collection and every document that is in no other one.
+
+        Raises CollectionNotFound. A call that was interrupted can be repeated.
+        """
+        receipts: List[Receipt] = []
+        while True:
+            with self._database.write() as connection:
+                collection_id = collection_id_of(connection, name)
+                only_here = connection.execute(_only_in(collection_id)).scalars().all()
+                if not only_here:
+                    connection.execute(sa.delete(Collection).where(Collection.id == collection_id))
+                    epochs.visibility_changed(connection)
+                    return receipts
+            receipts += self._remover.delete_all(only_here)
+
+
+def collection_id_of(connection: sa.Connection, name: str) -> int:
+    """Raises CollectionNotFound."""
+    found = connection.execute(sa.select(Collection.id).where(Collection.name == clean(name))).scalar()
+    if found is None:
+        raise _missing(name)
+    return found
+
+
+def _missing(name: str) -> CollectionNotFound:
+    return CollectionNotFound(f"there is no collection {name!r}; see `attest collections list`")
+
+
+def _only_in(collection_id: int) -> sa.Select[str]:
+    here = sa.select(CollectionDocument.document_id).where(CollectionDocument.collection_id == collection_id)
+    elsewhere = sa.select(CollectionDocument.document_id).where(
+        CollectionDocument.collection_id != collection_id
+    )
+    return here.where(CollectionDocument.document_id.not_in(elsewhere))
+
+
+def _rows(
+    connection: sa.Connection, fingerprint_id: str | None, *where: sa.ColumnElement[bool]
+) -> List[CollectionRow]:
+    documents = {
+        row.collection_id: (row.documents, row.stored)
+        for row in connection.execute(
+            sa.select(
+                CollectionDocument.collection_id,
+                sa.func.count().label("documents"),
+                sa.func.sum(Document.reference_count).label("stored"),
+            )
+            .join(Document, Document.id == CollectionDocument.document_id)
+            .group_by(CollectionDocument.collection_id)
+        )
+    }
+    memories: dict[int, int] = {}
+    counted = (
+        sa.select(CollectionDocument.collection_id, sa.func.count().label("memories"))
+        .join(Memory, Memory.document_id == CollectionDocument.document_id)
+        .group_by(CollectionDocument.collection_id, Memory.fingerprint_id)
+    )
+    if fingerprint_id is not None:
+        counted = counted.where(Memory.fingerprint_id == fingerprint_id)
+    for row in connection.execute(counted):
+        memories[row.collection_id] = max(memories.get(row.collection_id, 0), row.memories)
+    return [
+        CollectionRow(
+            row.id,
+            row.name,
+            row.profile,
+            row.created_at,
+            *documents.get(row.id, (0, 0)),
+            memories=memories.get(row.id, 0),
+        )
+        for row in connection.execute(sa.select(Collection).where(*where).order_by(Collection.name))
+    ]

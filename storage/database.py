@@ -1,0 +1,137 @@
+"""The SQLite database: connections, transactions, and its errors in our words.
+
+Reads see one snapshot (`read`), writes take the write lock at once (`write`, BEGIN IMMEDIATE), so a
+transaction never fails half-way for want of the lock. It knows no table.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from storage.errors import DiskFull, StorageError, StoreBusy, StoreDamaged, StoreReadOnly, StoreUnavailable
+
+BUSY_SECONDS = 30.0
+
+
+class Database:
+    """One SQLite file, shared by the threads of this process and by other processes."""
+
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.path = path
+        url = sa.URL.create("sqlite+pysqlite", database=str(path))
+        self.engine = sa.create_engine(
+            url,
+            connect_args={"timeout": busy_seconds},
+            pool_size=8,
+            max_overflow=56,
+            pool_timeout=busy_seconds,
+        )
+        event.listen(self.engine, "connect", _prepare)
+        event.listen(self.engine, "begin", _begin)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that sees one snapshot. Raises StoreUnavailable."""
+        with _in_our_words(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that holds the write lock from its start; commits at the end, or rolls back.
+
+        Raises StoreUnavailable; IntegrityError passes through, since only the caller knows what it means.
+        """
+        with _in_our_words(), self.engine.connect() as connection:
+            connection = connection.execution_options(attest_write=True)
+            with connection.begin():
+                yield connection
+
+    def use_write_ahead_log(self) -> None:
+        """Let readers and a writer work side by side. The file remembers it; call it under a lock."""
+        with _in_our_words():
+            connection = self.engine.raw_connection()
+            try:
+                for _ in range(200):  # SQLite does not wait by itself while another process reads
+                    try:
+                        connection.cursor().execute("PRAGMA journal_mode=WAL")
+                        return
+                    except sqlite3.OperationalError as error:
+                        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                            raise
+                    time.sleep(0.05)
+                raise StoreBusy("another process is reading the store; try again in a moment")
+            finally:
+                connection.close()
+
+    def checkpoint(self) -> bool:
+        """Move the write-ahead log into the database and empty it, so that no deleted bytes stay in it.
+
+        Returns False if another process was reading for longer than the wait.
+        """
+        with _in_our_words():
+            connection = self.engine.raw_connection()
+            try:
+                busy, _, _ = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.close()
+        return not busy
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we send BEGIN ourselves; the driver would delay it
+    for pragma in ("foreign_keys=ON", "secure_delete=ON", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("attest_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        raise translate(error.orig) from error
+    except PoolTimeout as error:
+        raise StoreBusy("every connection to the store is in use; try again in a moment") from error
+    except sqlite3.Error as error:
+        raise translate(error) from error
+
+
+_WORDS: dict[int, StorageError] = {
+    sqlite3.SQLITE_BUSY: StoreBusy("another process is writing to the store; try again in a moment"),
+    sqlite3.SQLITE_LOCKED: StoreBusy("another connection is writing to the store; try again in a moment"),
+    sqlite3.SQLITE_FULL: DiskFull("no space left on the disk of the store; free some and try again"),
+    sqlite3.SQLITE_CORRUPT: StoreDamaged(
+        "the database is damaged; restore the newest file of the backups folder, or ingest into a new home"
+    ),
+    sqlite3.SQLITE_NOTADB: StoreDamaged("attest.db is not a database; move it away or choose another home"),
+    sqlite3.SQLITE_READONLY: StoreReadOnly("the store cannot be written; check its folder's permissions"),
+    sqlite3.SQLITE_CANTOPEN: StoreReadOnly("attest.db cannot be opened; check the home folder's permissions"),
+    sqlite3.SQLITE_PERM: StoreReadOnly("attest.db may not be opened; check the home folder's permissions"),
+}
+
+
+def translate(error: BaseException | None) -> StorageError:
+    """The storage error that says what a driver error means."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _WORDS:  # the low byte is the primary code
+        known = _WORDS[code & 0xFF]
+        return type(known)(*known.args)
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return StoreUnavailable(f"the database refused ({name}); run `attest doctor` to check the store")

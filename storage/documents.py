@@ -1,0 +1,305 @@
+"""Documents: files by content, how far they are, what went wrong.
+
+A document's identity is the SHA-256 of its bytes: the same file under another name is the same document.
+"""
+
+import time
+from builtins import list as List  # `list` is a method here
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from storage import epochs, files
+from storage import jobs as queue
+from storage.codec import clean, pack_warning, unpack_warnings
+from storage.collections import collection_id_of
+from storage.database import Database
+from storage.errors import DocumentNotFound
+from storage.originals import Content, Originals
+from storage.pages import Pages
+from storage.records import (
+    FINISHED,
+    SEARCHABLE,
+    DocumentRow,
+    DocumentStatus,
+    DocumentWarning,
+    JobRow,
+    PageRow,
+    Receipt,
+)
+from storage.removal import Remover
+from storage.schema import Bank, Collection, CollectionDocument, Document, Job, Memory
+
+INGEST_PRIORITY = 10  # before memories: a document is answerable without them
+_ID_DIGITS = 16
+
+
+class Documents:
+    """The table of documents, with their originals."""
+
+    def __init__(self, database: Database, originals: Originals, pages: Pages, remover: Remover) -> None:
+        self._database = database
+        self._originals = originals
+        self._pages = pages
+        self._remover = remover
+
+    def add(
+        self, path: Path, collection: str, name: str | None = None, *, memories: bool = True
+    ) -> tuple[DocumentRow, bool]:
+        """Keep a file and queue its ingest, to be followed by writing `memories`; nothing is parsed here.
+
+        Returns the document and whether there is work to do: False if the same bytes are in the store
+        already (they are put into `collection` too), unless their ingest failed or was cancelled, which
+        queues it again. Raises OriginalUnreadable, CollectionNotFound, DiskFull.
+        """
+        with self._database.read() as connection:
+            collection_id = collection_id_of(connection, collection)
+        content = self._originals.identify(path)
+        if self._originals.path(content.sha256).is_file():
+            with self._database.write() as connection:
+                known = _by_content(connection, content)
+                if known is not None:
+                    created = self._again(connection, known, collection_id, path, memories)
+                    return _describe(connection, [known], None)[0], created
+        with self._originals.copied(path) as (content, copy), self._database.write() as connection:
+            with files.in_our_words("the store of originals"):
+                self._originals.settle(copy, content.sha256)
+            known = _by_content(connection, content)  # another process may have been first
+            if known is not None:
+                created = self._again(connection, known, collection_id, path, memories)
+                return _describe(connection, [known], None)[0], created
+            document_id = self._insert(connection, content, name or path.name)
+            _link(connection, document_id, collection_id)
+            self._enqueue(connection, document_id, collection_id, path, memories)
+            return _describe(connection, [document_id], None)[0], True
+
+    def get(self, document_id: str, fingerprint_id: str | None = None) -> DocumentRow:
+        """Raises DocumentNotFound."""
+        with self._database.read() as connection:
+            found = _describe(connection, [document_id], fingerprint_id)
+        if not found:
+            raise _missing(document_id)
+        return found[0]
+
+    def list(
+        self,
+        collection: str | None = None,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        text: str | None = None,
+        fingerprint_id: str | None = None,
+    ) -> List[DocumentRow]:
+        """The newest first; `text` must occur in the name or title. Raises CollectionNotFound."""
+        with self._database.read() as connection:
+            query = (
+                sa.select(Document.id)
+                .where(*_matching(connection, collection, text))
+                .order_by(Document.created_at.desc(), Document.id)
+                .limit(limit)
+                .offset(offset)
+            )
+            return _describe(connection, connection.execute(query).scalars().all(), fingerprint_id)
+
+    def count(self, collection: str | None = None, *, text: str | None = None) -> int:
+        """How many documents `list` has in all. Raises CollectionNotFound."""
+        with self._database.read() as connection:
+            query = sa.select(sa.func.count(Document.id)).where(*_matching(connection, collection, text))
+            return connection.execute(query).scalar_one()
+
+    def original(self, document_id: str) -> Path:
+        """The file as it was given. Raises DocumentNotFound."""
+        with self._database.read() as connection:
+            sha256 = connection.execute(sa.select(Document.sha256).where(Document.id == document_id)).scalar()
+        if sha256 is None:
+            raise _missing(document_id)
+        return self._originals.path(sha256)
+
+    def set_info(
+        self,
+        document_id: str,
+        *,
+        media_type: str | None = None,
+        title: str | None = None,
+        page_count: int | None = None,
+    ) -> None:
+        """Note what the reader found out; None leaves a value as it is. Raises DocumentNotFound."""
+        given = {
+            "media_type": media_type,
+            "title": None if title is None else clean(title),
+            "page_count": page_count,
+        }
+        self._update(document_id, **{name: value for name, value in given.items() if value is not None})
+
+    def set_status(self, document_id: str, status: DocumentStatus, error: str | None = None) -> None:
+        """Raises DocumentNotFound."""
+        message = None if error is None else clean(error)
+        finished = time.time() if status in FINISHED else None
+        self._update(document_id, status=status, error=message, finished_at=finished)
+
+    def add_warning(self, document_id: str, page: int | None, message: str) -> None:
+        """Note what a reader of the document should know; the same words twice are kept once.
+
+        Raises DocumentNotFound.
+        """
+        warning = pack_warning(DocumentWarning(page, message))
+        with self._database.write() as connection:
+            warnings = connection.execute(
+                sa.select(Document.warnings).where(Document.id == document_id)
+            ).scalar()
+            if warnings is None:
+                raise _missing(document_id)
+            if warning not in warnings:
+                connection.execute(
+                    sa.update(Document)
+                    .where(Document.id == document_id)
+                    .values(warnings=[*warnings, warning])
+                )
+
+    def add_pages(self, document_id: str, pages: Sequence[PageRow]) -> None:
+        """See `Pages.add`."""
+        self._pages.add(document_id, pages)
+
+    def page(self, document_id: str, number: int) -> PageRow:
+        """See `Pages.get`."""
+        return self._pages.get(document_id, number)
+
+    def delete(self, document_id: str) -> Receipt:
+        """Remove a document wholly, see `storage.removal`. Raises DocumentNotFound."""
+        return self._remover.delete(document_id)
+
+    def _insert(self, connection: sa.Connection, content: Content, name: str) -> str:
+        short = content.sha256[:_ID_DIGITS]
+        taken = connection.execute(sa.select(Document.id).where(Document.id == short)).first()
+        document_id = content.sha256 if taken else short  # 64 bits can be made to collide on purpose
+        connection.execute(
+            sa.insert(Document).values(
+                id=document_id,
+                sha256=content.sha256,
+                name=clean(name),
+                bytes=content.bytes,
+                status="queued",
+                warnings=[],
+                created_at=time.time(),
+            )
+        )
+        return document_id
+
+    def _again(
+        self, connection: sa.Connection, document_id: str, collection_id: int, path: Path, memories: bool
+    ) -> bool:
+        _link(connection, document_id, collection_id)
+        restarted = connection.execute(
+            sa.update(Document)
+            .where(Document.id == document_id, Document.status.in_(("failed", "cancelled")))
+            .values(status="queued", error=None, warnings=[], finished_at=None)
+        ).rowcount
+        if restarted:
+            self._enqueue(connection, document_id, collection_id, path, memories)
+        return bool(restarted)
+
+    def _enqueue(
+        self, connection: sa.Connection, document_id: str, collection_id: int, path: Path, memories: bool
+    ) -> None:
+        queue.enqueue(
+            connection,
+            "ingest",
+            document_id,
+            collection_id,
+            path=str(path),
+            priority=INGEST_PRIORITY,
+            memories=memories,
+            now=time.time(),
+        )
+
+    def _update(self, document_id: str, **values: Any) -> None:
+        with self._database.write() as connection:
+            before = connection.execute(sa.select(Document.status).where(Document.id == document_id)).scalar()
+            if before is None:
+                raise _missing(document_id)
+            if not values:
+                return
+            connection.execute(sa.update(Document).where(Document.id == document_id).values(**values))
+            if (before in SEARCHABLE) != (values.get("status", before) in SEARCHABLE):
+                epochs.visibility_changed(connection)
+
+
+def _missing(document_id: str) -> DocumentNotFound:
+    return DocumentNotFound(f"there is no document {document_id}; see `attest documents list`")
+
+
+def _by_content(connection: sa.Connection, content: Content) -> str | None:
+    return connection.execute(sa.select(Document.id).where(Document.sha256 == content.sha256)).scalar()
+
+
+def _link(connection: sa.Connection, document_id: str, collection_id: int) -> None:
+    linked = connection.execute(
+        insert(CollectionDocument)
+        .values(collection_id=collection_id, document_id=document_id)
+        .on_conflict_do_nothing()
+    ).rowcount
+    if linked:
+        epochs.visibility_changed(connection)
+
+
+def _matching(
+    connection: sa.Connection, collection: str | None, text: str | None
+) -> List[sa.ColumnElement[bool]]:
+    """Conditions on documents. Raises CollectionNotFound."""
+    conditions: List[sa.ColumnElement[bool]] = []
+    if collection is not None:
+        members = sa.select(CollectionDocument.document_id).where(
+            CollectionDocument.collection_id == collection_id_of(connection, collection)
+        )
+        conditions.append(Document.id.in_(members))
+    if text:
+        found_in = (
+            column.icontains(clean(text), autoescape=True) for column in (Document.name, Document.title)
+        )
+        conditions.append(sa.or_(*found_in))
+    return conditions
+
+
+def _describe(connection: sa.Connection, ids: Sequence[str], fingerprint_id: str | None) -> List[DocumentRow]:
+    """Rows in the order of `ids`, by four queries whatever their number."""
+    rows = {row.id: row for row in connection.execute(sa.select(Document).where(Document.id.in_(ids)))}
+    jobs: dict[str, JobRow] = {}
+    active = sa.select(Job).where(Job.document_id.in_(ids), Job.status.in_(("queued", "running")))
+    for row in connection.execute(active.order_by(Job.id)):
+        jobs[row.document_id] = queue.job_row(row)
+    memories: dict[str, int] = {}
+    banks = sa.select(Bank.fingerprint_id)
+    if fingerprint_id is not None:
+        banks = banks.where(Bank.fingerprint_id == fingerprint_id)
+    counted = (  # naming the banks lets the index on (bank, document) serve
+        sa.select(Memory.document_id, sa.func.count().label("memories"))
+        .where(Memory.document_id.in_(ids), Memory.fingerprint_id.in_(banks))
+        .group_by(Memory.fingerprint_id, Memory.document_id)
+    )
+    for document_id, count in connection.execute(counted):
+        memories[document_id] = max(memories.get(document_id, 0), count)
+    collections: dict[str, List[str]] = {}
+    linked = (
+        sa.select(CollectionDocument.document_id, Collection.name)
+        .join(Collection, Collection.id == CollectionDocument.collection_id)
+        .where(CollectionDocument.document_id.in_(ids))
+        .order_by(Collection.name)
+    )
+    for document_id, name in connection.execute(linked):
+        collections.setdefault(document_id, []).append(name)
+    return [
+        DocumentRow(
+            **{
+                **rows[key]._mapping,
+                "warnings": unpack_warnings(rows[key].warnings),
+                "memory_count": memories.get(key, 0),
+                "collections": tuple(collections.get(key, ())),
+                "job": jobs.get(key),
+            }
+        )
+        for key in ids
+        if key in rows
+    ]

@@ -1,0 +1,86 @@
+"""Files that are there completely or not at all, and operating system errors in our words.
+
+A file is written beside its target under a name that ends in `PARTIAL`, flushed to the disk, and only
+then renamed; the folder is flushed too, so that the name survives a power cut.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from storage.errors import DiskFull, StoreReadOnly, StoreUnavailable
+
+PARTIAL = ".partial"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def in_our_words(what: str) -> Iterator[None]:
+    """Map OSError to the storage error that says what happened to `what`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFull(f"no space left on the disk for {what}; free some and try again") from error
+        if error.errno in _READ_ONLY:
+            raise StoreReadOnly(f"{what} cannot be written; check the home folder's permissions") from error
+        raise StoreUnavailable(f"{what}: {error.strerror or type(error).__name__}") from error
+
+
+@contextmanager
+def partial(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file in `folder` to write into; on the disk at the end, gone if the block raises.
+
+    The caller renames it with `settle`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{uuid4().hex}{PARTIAL}"
+    try:
+        with path.open("xb") as file:
+            yield path, file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def settle(source: Path, target: Path) -> None:
+    """Rename a flushed file to its final name, durably."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+    flush_folder(target.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make renames and removals in `folder` survive a power cut."""
+    if os.name == "nt":  # a folder cannot be opened there; NTFS journals the rename itself
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> bool:
+    """Unlink a file, durably. Returns False if it was not there."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    flush_folder(path.parent)
+    return True
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, 0 if it is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,80 @@
+"""The files as people gave them, named by what is in them: originals/<first two hex digits>/<sha256>."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from storage import files
+from storage.errors import OriginalUnreadable
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds. bytes: its size."""
+
+    sha256: str
+    bytes: int
+
+
+class Originals:
+    """The folder of originals."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, sha256: str) -> Path:
+        return self._root / sha256[:2] / sha256
+
+    def identify(self, source: Path) -> Content:
+        """Hash a file without keeping it. Raises OriginalUnreadable."""
+        digest, size = hashlib.sha256(), 0
+        with _readable(source) as file:
+            while block := _read(source, file):
+                digest.update(block)
+                size += len(block)
+        return Content(digest.hexdigest(), size)
+
+    @contextmanager
+    def copied(self, source: Path) -> Iterator[tuple[Content, Path]]:
+        """A flushed copy under a temporary name, for `settle`. Raises OriginalUnreadable, DiskFull."""
+        digest, size = hashlib.sha256(), 0
+        with files.in_our_words("the store of originals"):
+            with _readable(source) as file, files.partial(self._root) as (path, copy):
+                while block := _read(source, file):
+                    digest.update(block)
+                    size += len(block)
+                    copy.write(block)
+            try:
+                yield Content(digest.hexdigest(), size), path
+            finally:
+                path.unlink(missing_ok=True)
+
+    def settle(self, copy: Path, sha256: str) -> None:
+        """Give a copy its name. Call it in the transaction that names it, so that no sweep takes it."""
+        files.settle(copy, self.path(sha256))
+
+
+@contextmanager
+def _readable(source: Path) -> Iterator[BinaryIO]:
+    try:
+        file = source.open("rb")
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    with file:
+        yield file
+
+
+def _read(source: Path, file: BinaryIO) -> bytes:
+    try:
+        return file.read(_BLOCK)
+    except OSError as error:
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source: Path, error: OSError) -> OriginalUnreadable:
+    return OriginalUnreadable(f"{source.name} cannot be read: {error.strerror or type(error).__name__}")

@@ -1,0 +1,106 @@
+"""Pages of documents: text, character boxes, headings."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import IntegrityError
+
+from storage import codec
+from storage.database import Database
+from storage.errors import DocumentNotFound, InvalidPage, PageNotFound
+from storage.records import PageRow
+from storage.schema import Page
+
+_BATCH = 64
+
+
+class Pages:
+    """The table of pages."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, document_id: str, pages: Sequence[PageRow]) -> None:
+        """Insert pages, or replace those of the same number. Raises DocumentNotFound, InvalidPage."""
+        if not pages:
+            return
+        statement = insert(Page)
+        changed = {
+            name: statement.excluded[name]
+            for name in ("label", "text", "width", "height", "boxes", "headings")
+        }
+        statement = statement.on_conflict_do_update(index_elements=["document_id", "number"], set_=changed)
+        values = [_values(document_id, page) for page in pages]
+        try:
+            with self._database.write() as connection:
+                connection.execute(statement, values)
+        except IntegrityError as error:
+            raise DocumentNotFound(f"document {document_id} was deleted; stop reading it") from error
+
+    def get(self, document_id: str, number: int) -> PageRow:
+        """One page with its boxes. Raises PageNotFound."""
+        query = sa.select(Page).where(Page.document_id == document_id, Page.number == number)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise PageNotFound(
+                f"document {document_id} has no page {number}, or it is not read yet; "
+                "see `attest documents show`"
+            )
+        return _page_row(row, boxes=True)
+
+    def numbers(self, document_id: str) -> list[int]:
+        """Numbers of the pages that are stored, ascending."""
+        query = sa.select(Page.number).where(Page.document_id == document_id).order_by(Page.number)
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def iterate(self, document_id: str, *, boxes: bool = False) -> Iterator[PageRow]:
+        """All pages in order, a few in memory at a time; no transaction is open between two of them."""
+        after = 0
+        while True:
+            query = (
+                sa.select(Page)
+                .where(Page.document_id == document_id, Page.number > after)
+                .order_by(Page.number)
+                .limit(_BATCH)
+            )
+            with self._database.read() as connection:
+                rows = connection.execute(query).all()
+            if not rows:
+                return
+            for row in rows:
+                yield _page_row(row, boxes=boxes)
+            after = rows[-1].number
+
+
+def _values(document_id: str, page: PageRow) -> dict[str, Any]:
+    if page.boxes is not None and page.boxes.shape != (len(page.text), 4):
+        raise InvalidPage(
+            f"document {document_id}, page {page.number}: {len(page.text)} characters but boxes of shape "
+            f"{page.boxes.shape}; one box (x0, y0, x1, y1) per character is needed"
+        )
+    return {
+        "document_id": document_id,
+        "number": page.number,
+        "label": codec.clean(page.label),
+        "text": codec.clean(page.text),
+        "width": page.width,
+        "height": page.height,
+        "boxes": None if page.boxes is None else codec.pack_boxes(page.boxes),
+        "headings": codec.pack_headings(page.headings),
+    }
+
+
+def _page_row(row: Any, *, boxes: bool) -> PageRow:
+    return PageRow(
+        row.number,
+        row.label,
+        row.text,
+        row.width,
+        row.height,
+        codec.unpack_boxes(row.boxes) if boxes and row.boxes is not None else None,
+        codec.unpack_headings(row.headings),
+    )

@@ -1,0 +1,229 @@
+"""What goes into the store and comes out of it: frozen values, detached from the database.
+
+Times are Unix seconds (UTC), sizes bytes, page numbers 1-based, character offsets half-open code points
+of the page's text. Nothing here knows a table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+Profile = Literal["legal", "medical", "general"]
+DocumentStatus = Literal["queued", "reading", "answerable", "ready", "partial", "failed", "cancelled"]
+JobKind = Literal["ingest", "memories"]
+JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
+Stage = Literal["waiting", "reading", "chunking", "embedding", "writing"]
+
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+SEARCHABLE: tuple[DocumentStatus, ...] = ("answerable", "ready", "partial")
+FINISHED: tuple[DocumentStatus, ...] = ("ready", "partial", "failed", "cancelled")
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class CollectionRow:
+    """documents, references, memories: counts; memories of the bank asked for, or of the fullest one."""
+
+    id: int
+    name: str
+    profile: Profile
+    created_at: float
+    documents: int = 0
+    references: int = 0
+    memories: int = 0
+
+
+@dataclass(frozen=True)
+class DocumentWarning:
+    """page: None where the warning is about the whole document."""
+
+    page: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One piece of work on one document.
+
+    done, total: progress within `stage` (pages while reading, references later); total is 0 until known.
+    memories: whether an ingest is to be followed by writing all memories; without, each is written when it
+        is first needed.
+    attempts: how often a worker took it and did not give it back. lease_until: None unless running.
+    """
+
+    id: int
+    kind: JobKind
+    document_id: str
+    collection_id: int | None
+    path: str
+    memories: bool
+    status: JobStatus
+    stage: Stage
+    done: int
+    total: int
+    error: str | None
+    attempts: int
+    priority: int
+    owner: str | None
+    lease_until: float | None
+    cancel_requested: bool
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+
+
+@dataclass(frozen=True)
+class DocumentRow:
+    """A document and how far it is.
+
+    reference_count: references stored. memory_count: memories in the bank asked for, or in the fullest one.
+    job: the newest queued or running job, else None.
+    """
+
+    id: str
+    sha256: str
+    name: str
+    media_type: str | None
+    bytes: int
+    title: str | None
+    page_count: int | None
+    status: DocumentStatus
+    error: str | None
+    warnings: tuple[DocumentWarning, ...]
+    reference_count: int
+    memory_count: int
+    collections: tuple[str, ...]
+    job: JobRow | None
+    created_at: float
+    finished_at: float | None
+
+
+@dataclass(frozen=True)
+class PageHeading:
+    """A heading at code point `start` of its page; level 1 is the outermost."""
+
+    start: int
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class PageRow:
+    """One page. width, height: PDF points, None where the format has no pages.
+
+    boxes: (code points of `text`, 4) float32 x0, y0, x1, y1 in points from the top left; NaN rows for
+        characters without a box; None where the format has none or they were not asked for.
+    """
+
+    number: int
+    label: str
+    text: str
+    width: float | None = None
+    height: float | None = None
+    boxes: npt.NDArray[np.float32] | None = None
+    headings: tuple[PageHeading, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class NewReference:
+    """A reference to be stored.
+
+    token_ids: (header tokens + body tokens,) uint32. token_offsets: (body tokens, 2) uint32, half-open
+    code points of the page. vector: (D,) float32, L2-normalised.
+    """
+
+    page: int
+    start: int
+    end: int
+    heading_path: tuple[str, ...]
+    token_ids: npt.NDArray[np.uint32]
+    header_tokens: int
+    token_offsets: npt.NDArray[np.uint32]
+    vector: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceRow:
+    """A stored reference with its text and where it comes from. Arrays as in `NewReference`."""
+
+    id: int
+    document_id: str
+    document_name: str
+    title: str | None
+    page: int
+    page_label: str
+    start: int
+    end: int
+    text: str
+    heading_path: tuple[str, ...]
+    token_ids: npt.NDArray[np.uint32]
+    header_tokens: int
+    token_offsets: npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What deleting a document removed.
+
+    rows: database rows of all tables but memories. vectors, memories: how many. files: files unlinked or
+    rewritten without it. bytes_freed: the original, page images, memories, and texts, boxes and vectors.
+    """
+
+    document_id: str
+    rows: int
+    vectors: int
+    memories: int
+    files: int
+    bytes_freed: int
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A reference found. score: sum over both rankings of 1 / (60 + rank); ranks are 1-based.
+
+    cosine is known for every hit that has a vector, also when only the lexical search ranked it. bm25:
+    larger is better.
+    """
+
+    reference_id: int
+    score: float
+    dense_rank: int | None
+    lexical_rank: int | None
+    cosine: float | None
+    bm25: float | None
+
+
+@dataclass(frozen=True)
+class BankStatus:
+    """One bank. bytes: of its memories. missing: shards that rows name but the disk does not have."""
+
+    fingerprint_id: str
+    fingerprint: dict[str, Any]
+    created_at: float
+    memories: int
+    bytes: int
+    shards: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class MemoryProblem:
+    """What `verify` found wrong with one memory."""
+
+    reference_id: int
+    shard: str
+    message: str
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """A worker process as it last reported."""
+
+    id: str
+    pid: int
+    started_at: float
+    heartbeat: float

@@ -1,0 +1,219 @@
+"""References: what is searched, remembered and cited. Rows, vectors and words go in and out together."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from storage import codec, epochs
+from storage.database import Database
+from storage.errors import DocumentNotFound, InvalidReference
+from storage.records import NewReference, ReferenceRow
+from storage.removal import Remover, forget_words, note_shards
+from storage.schema import Document, Memory, Page, Reference
+
+_BATCH = 500
+_PATH_SEPARATOR = " > "
+
+
+class References:
+    """The table of references, with its full-text index."""
+
+    def __init__(self, database: Database, remover: Remover) -> None:
+        self._database = database
+        self._remover = remover
+
+    def replace(self, document_id: str, references: Sequence[NewReference], embedder: str) -> list[int]:
+        """Make these the document's references, in one transaction; earlier ones go with their memories.
+
+        vectors are those of `embedder`. Returns the new ids in order. Raises DocumentNotFound,
+        InvalidReference (then nothing has changed).
+        """
+        with self._database.write() as connection:
+            document = connection.execute(
+                sa.select(Document.name, Document.title).where(Document.id == document_id)
+            ).one_or_none()
+            if document is None:
+                raise _missing(document_id)
+            replaced = self._forget(connection, document_id)
+            texts = _page_texts(connection, document_id)
+            title = document.title or document.name
+            ids: list[int] = []
+            for first in range(0, len(references), _BATCH):
+                batch = references[first : first + _BATCH]
+                ids += _insert(
+                    connection, document_id, title=title, references=batch, texts=texts, embedder=embedder
+                )
+            connection.execute(
+                sa.update(Document).where(Document.id == document_id).values(reference_count=len(ids))
+            )
+            epochs.visibility_changed(connection)
+        if replaced:
+            self._remover.finish()
+        return ids
+
+    def get(self, ids: Sequence[int]) -> list[ReferenceRow]:
+        """References in the order of `ids`; unknown ones are left out."""
+        with self._database.read() as connection:
+            found = {row.id: row for row in _rows(connection, Reference.id.in_(ids))}
+        return [found[key] for key in ids if key in found]
+
+    def of_document(self, document_id: str) -> list[int]:
+        """Ids of a document's references in reading order."""
+        query = sa.select(Reference.id).where(Reference.document_id == document_id).order_by(Reference.id)
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def without_memory(self, document_id: str, fingerprint_id: str, limit: int = 256) -> list[ReferenceRow]:
+        """The document's first references that have no memory in that bank."""
+        lacking = _lacking(document_id, fingerprint_id).order_by(Reference.id).limit(limit)
+        with self._database.read() as connection:
+            ids = connection.execute(lacking).scalars().all()
+            return list(_rows(connection, Reference.id.in_(ids)))
+
+    def count_without_memory(self, document_id: str, fingerprint_id: str) -> int:
+        lacking = _lacking(document_id, fingerprint_id).subquery()
+        with self._database.read() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(lacking)).scalar_one()
+
+    def _forget(self, connection: sa.Connection, document_id: str) -> bool:
+        """Delete the document's references. Returns whether there were any."""
+        note_shards(connection, Memory.document_id == document_id)
+        forget_words(connection, document_id)
+        gone = connection.execute(sa.delete(Reference).where(Reference.document_id == document_id)).rowcount
+        if gone:
+            epochs.references_removed(connection)
+        return gone > 0
+
+
+def _insert(
+    connection: sa.Connection,
+    document_id: str,
+    *,
+    title: str,
+    references: Sequence[NewReference],
+    texts: dict[int, str],
+    embedder: str,
+) -> list[int]:
+    dimension = len(references[0].vector)
+    rows = [_values(document_id, reference, texts, embedder, dimension) for reference in references]
+    statement = sa.insert(Reference).returning(Reference.id, sort_by_parameter_order=True)
+    ids = list(connection.execute(statement, rows).scalars())
+    words = [
+        {
+            "id": key,
+            "title": title,
+            "heading": _PATH_SEPARATOR.join(row["heading_path"]),
+            "body": texts[reference.page][reference.start : reference.end],
+        }
+        for key, row, reference in zip(ids, rows, references, strict=True)
+    ]
+    connection.execute(
+        sa.text(
+            "INSERT INTO reference_fts (rowid, title, heading, body) VALUES (:id, :title, :heading, :body)"
+        ),
+        words,
+    )
+    return ids
+
+
+def _values(
+    document_id: str, reference: NewReference, texts: dict[int, str], embedder: str, dimension: int
+) -> dict[str, Any]:
+    where = f"document {document_id}, page {reference.page}"
+    if reference.page not in texts:
+        raise InvalidReference(f"{where}: the page is not stored; add it before its references")
+    if not 0 <= reference.start < reference.end <= len(texts[reference.page]):
+        raise InvalidReference(
+            f"{where}: span {reference.start}-{reference.end} is not within its {len(texts[reference.page])} "
+            "characters"
+        )
+    body_tokens = len(reference.token_ids) - reference.header_tokens
+    if np.shape(reference.token_offsets) != (body_tokens, 2):
+        raise InvalidReference(
+            f"{where}: {body_tokens} body tokens but offsets of shape {np.shape(reference.token_offsets)}; "
+            "one (start, end) per body token is needed"
+        )
+    if np.shape(reference.vector) != (dimension,) or not np.isfinite(reference.vector).all():
+        raise InvalidReference(f"{where}: the vector must be {dimension} finite numbers; embed it again")
+    return {
+        "document_id": document_id,
+        "page": reference.page,
+        "start": reference.start,
+        "end": reference.end,
+        "heading_path": [codec.clean(heading) for heading in reference.heading_path],
+        "token_ids": codec.pack_uint32(reference.token_ids),
+        "header_tokens": reference.header_tokens,
+        "token_offsets": codec.pack_uint32(reference.token_offsets),
+        "vector": codec.pack_vector(reference.vector),
+        "embedder": embedder,
+    }
+
+
+def _page_texts(connection: sa.Connection, document_id: str) -> dict[int, str]:
+    query = sa.select(Page.number, Page.text).where(Page.document_id == document_id)
+    return dict(connection.execute(query).all())
+
+
+def _lacking(document_id: str, fingerprint_id: str) -> sa.Select[int]:
+    there = sa.select(Memory.reference_id).where(
+        Memory.fingerprint_id == fingerprint_id, Memory.document_id == document_id
+    )
+    return sa.select(Reference.id).where(Reference.document_id == document_id, Reference.id.not_in(there))
+
+
+_QUERY = (
+    sa.select(
+        Reference.id,
+        Reference.document_id,
+        Document.name.label("document_name"),
+        Document.title,
+        Reference.page,
+        Reference.start,
+        Reference.end,
+        Reference.heading_path,
+        Reference.token_ids,
+        Reference.header_tokens,
+        Reference.token_offsets,
+    )
+    .join(Document, Document.id == Reference.document_id)
+    .order_by(Reference.id)
+)
+
+
+def _rows(connection: sa.Connection, where: sa.ColumnElement[bool]) -> Iterator[ReferenceRow]:
+    """Texts are cut out here, not by SQL, whose substr() counts otherwise where a text holds NUL."""
+    rows = connection.execute(_QUERY.where(where)).all()
+    wanted = sorted({(row.document_id, row.page) for row in rows})
+    pages = {
+        (page.document_id, page.number): page
+        for page in connection.execute(
+            sa.select(Page.document_id, Page.number, Page.label, Page.text).where(_one_of(wanted))
+        )
+    }
+    for row in rows:
+        page = pages[row.document_id, row.page]
+        yield ReferenceRow(
+            id=row.id,
+            document_id=row.document_id,
+            document_name=row.document_name,
+            title=row.title,
+            page=row.page,
+            page_label=page.label,
+            start=row.start,
+            end=row.end,
+            text=page.text[row.start : row.end],
+            heading_path=tuple(row.heading_path),
+            token_ids=codec.unpack_uint32(row.token_ids),
+            header_tokens=row.header_tokens,
+            token_offsets=codec.unpack_uint32(row.token_offsets).reshape(-1, 2),
+        )
+
+
+def _one_of(pages: Sequence[tuple[str, int]]) -> sa.ColumnElement[bool]:
+    return sa.tuple_(Page.document_id, Page.number).in_(pages)
+
+
+def _missing(document_id: str) -> DocumentNotFound:
+    return DocumentNotFound(f"document {document_id} was deleted; stop reading it")

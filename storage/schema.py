@@ -1,0 +1,187 @@
+"""The tables, as SQLAlchemy models. Only rooms inside `storage` see them; everyone else gets `records`.
+
+Not here: `reference_fts`, the FTS5 virtual table (rowid = reference id) that migration 0001 creates, since
+SQLAlchemy has no words for it. A test holds models and migrations equal.
+"""
+
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, Integer, LargeBinary, MetaData, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Names of constraints follow one pattern so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON, bytes: LargeBinary}  # noqa: RUF012
+
+
+class Collection(Base):
+    __tablename__ = "collections"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    profile: Mapped[str]
+    created_at: Mapped[float]
+
+
+class Document(Base):
+    __tablename__ = "documents"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    media_type: Mapped[str | None]
+    bytes: Mapped[int]
+    title: Mapped[str | None]
+    page_count: Mapped[int | None]
+    status: Mapped[str]
+    error: Mapped[str | None]
+    warnings: Mapped[list[Any]]
+    reference_count: Mapped[int] = mapped_column(server_default=text("0"))
+    created_at: Mapped[float] = mapped_column(index=True)
+    finished_at: Mapped[float | None]
+
+
+class CollectionDocument(Base):
+    __tablename__ = "collection_documents"
+    __table_args__ = (Index("ix_collection_documents_document_id", "document_id"),)
+
+    collection_id: Mapped[int] = mapped_column(
+        ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True
+    )
+    document_id: Mapped[str] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True)
+
+
+class Page(Base):
+    """boxes: zlib of float32, see `storage.codec`. headings: [[start, level, text], ...]."""
+
+    __tablename__ = "pages"
+
+    document_id: Mapped[str] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    text: Mapped[str]
+    width: Mapped[float | None]
+    height: Mapped[float | None]
+    boxes: Mapped[bytes | None]
+    headings: Mapped[list[Any]]
+
+
+class Reference(Base):
+    """AUTOINCREMENT: an id is never used twice, so that it can name a memory and a vector for ever."""
+
+    __tablename__ = "reference"
+    __table_args__ = (
+        Index("ix_reference_document_id", "document_id"),
+        Index("ix_reference_embedder_id", "embedder", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    document_id: Mapped[str] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"))
+    page: Mapped[int]
+    start: Mapped[int]
+    end: Mapped[int]
+    heading_path: Mapped[list[Any]]
+    token_ids: Mapped[bytes]
+    header_tokens: Mapped[int]
+    token_offsets: Mapped[bytes]
+    vector: Mapped[bytes]
+    embedder: Mapped[str]
+
+
+class Bank(Base):
+    __tablename__ = "banks"
+
+    fingerprint_id: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[dict[str, Any]]
+    created_at: Mapped[float]
+
+
+class Memory(Base):
+    """document_id repeats the reference's so that counting a document's memories is one index range."""
+
+    __tablename__ = "memories"
+    __table_args__ = (
+        Index("ix_memories_fingerprint_id_document_id", "fingerprint_id", "document_id"),
+        Index("ix_memories_fingerprint_id_shard", "fingerprint_id", "shard"),
+    )
+
+    reference_id: Mapped[int] = mapped_column(
+        ForeignKey("reference.id", ondelete="CASCADE"), primary_key=True
+    )
+    fingerprint_id: Mapped[str] = mapped_column(
+        ForeignKey("banks.fingerprint_id", ondelete="CASCADE"), primary_key=True
+    )
+    document_id: Mapped[str]
+    shard: Mapped[str]
+    key: Mapped[str]
+    bytes: Mapped[int]
+    checksum: Mapped[int]
+
+
+class Job(Base):
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_status_priority", "status", "priority"),
+        Index("ix_jobs_document_id", "document_id"),
+        Index("ix_jobs_collection_id_started_at", "collection_id", "started_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    kind: Mapped[str]
+    document_id: Mapped[str] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"))
+    collection_id: Mapped[int | None] = mapped_column(ForeignKey("collections.id", ondelete="SET NULL"))
+    path: Mapped[str]
+    memories: Mapped[bool]
+    status: Mapped[str]
+    stage: Mapped[str]
+    done: Mapped[int]
+    total: Mapped[int]
+    error: Mapped[str | None]
+    attempts: Mapped[int]
+    priority: Mapped[int]
+    owner: Mapped[str | None]
+    lease_until: Mapped[float | None]
+    cancel_requested: Mapped[bool]
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+
+
+class Worker(Base):
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    pid: Mapped[int]
+    started_at: Mapped[float]
+    heartbeat: Mapped[float]
+
+
+class Meta(Base):
+    """Counters that other processes watch: see `storage.epochs`."""
+
+    __tablename__ = "meta"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int]
+
+
+class Removal(Base):
+    """Files that a committed delete still has to take off the disk: see `storage.removal`."""
+
+    __tablename__ = "removals"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    target: Mapped[str]

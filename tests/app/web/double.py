@@ -1,0 +1,405 @@
+"""A service without a model: documents typeset in memory, answers from a script, the same events.
+
+It draws its own pages, so that every character's box is known and an overlay can be checked against it.
+"""
+
+import io
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from app.answer import (
+    Answer,
+    Citation,
+    DoneEvent,
+    EngineDescription,
+    MemoryRead,
+    Mode,
+    Other,
+    ReadEvent,
+    Rect,
+    SentenceMark,
+    StretchRead,
+    Timings,
+    TokenAttention,
+    TokenEvent,
+)
+from app.errors import AttestError
+
+WIDTH, HEIGHT, MARGIN, SIZE, LEADING = 612.0, 792.0, 64.0, 11, 17.0
+
+LEASE = (
+    "4. Term and termination. This lease begins on 1 March 2024 and runs for five years. Either party may "
+    "end it by giving not less than ninety days' notice in writing, delivered to the address in Schedule 1. "
+    "If the tenant fails to pay rent for thirty days after a written demand, the landlord may end the lease "
+    "with fourteen days' notice. Termination does not affect rights that have already arisen.\n"
+    "5. Rent. The tenant shall pay a yearly rent of 48,000 euros in equal monthly instalments, in advance, "
+    "on the first working day of each month. Rent that is paid late bears interest at four per cent above "
+    "the base rate of the central bank from the due date until payment.\n"
+    "6. Use. The premises may be used as offices only. The tenant shall not assign the lease or sublet any "
+    "part of the premises without the landlord's prior written consent, which shall not be unreasonably "
+    "withheld. Alterations need consent in writing and shall be undone at the end of the term if the "
+    "landlord so requires.\n"
+    "7. Governing law. This lease is governed by the law of the Republic of Ireland, and the courts of "
+    "Dublin have exclusive jurisdiction over any dispute that arises from it."
+)
+SCHEDULE = (
+    "Schedule 1. Notices to the landlord: 12 Harbour Row, Dublin 2. Notices to the tenant: the premises."
+)
+NOTES = (
+    "Notes of the meeting of 4 June. The tenant asked for a rent holiday of two months while the roof is "
+    "repaired. The landlord will answer by the end of the month. Ninety days' notice was mentioned, as in "
+    "clause 4 of the lease."
+)
+HOSTILE = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
+
+
+@dataclass(frozen=True)
+class Collection:
+    name: str
+    profile: str
+    documents: int = 0
+    references: int = 0
+    memories: int = 0
+
+
+@dataclass(frozen=True)
+class Document:
+    document_id: str
+    name: str
+    status: str = "ready"
+    stage: str | None = None
+    done: int = 0
+    total: int = 0
+    pages: int = 1
+    references: int = 4
+    memories: int = 4
+    bytes: int = 1000
+    warnings: list[tuple[int | None, str]] = field(default_factory=list)
+    error: str | None = None
+    collection: str = "Contracts"
+    texts: tuple[str, ...] = (LEASE,)
+    has_image: bool = True
+
+
+@dataclass(frozen=True)
+class Added:
+    path: Path
+    document_id: str | None
+    status: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Deleted:
+    document_id: str
+    rows: int
+    vectors: int
+    memories: int
+    files: int
+    bytes_freed: int
+
+
+@dataclass(frozen=True)
+class Page:
+    document_id: str
+    document_name: str
+    page: int
+    page_label: str
+    page_count: int
+    text: str
+    width: float
+    height: float
+    has_image: bool
+
+
+@dataclass(frozen=True)
+class Original:
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Engine:
+    ready: bool = True
+    model: str = "SmolLM2-360M-Instruct"
+    backend: str = "torch"
+    quantisation: str = "bf16"
+    device: str = "CPU"
+    device_reason: str = "no CUDA device was found"
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Worker:
+    alive: bool = True
+    pid: int | None = 1234
+    tokens_per_second: float | None = 1240.0
+    seconds_left: float | None = 250.0
+
+
+def library() -> dict[str, Document]:
+    """One document in every state that the page has words for."""
+    documents = [
+        Document("lease", "Office lease, Harbour Row.pdf", pages=2, texts=(LEASE, SCHEDULE)),
+        Document("notes", "Meeting notes 4 June.txt", texts=(NOTES,), has_image=False, references=1),
+        Document(
+            "supply",
+            "Master supply agreement with all of its schedules and amendments.pdf",
+            "answerable",
+            "writing",
+            120,
+            1500,
+            340,
+            1500,
+        ),
+        Document("scan", "Scanned deed.pdf", "reading", "reading", 3, 40, 0, 0),
+        Document("next", "Side letter.docx", "queued", "waiting"),
+        Document("half", "Annexes.pdf", "partial", pages=12, references=61, warnings=[(7, "no text layer")]),
+        Document("broken", "Guarantee.pdf", "failed", error="the file is encrypted; add its password"),
+        Document("leaflet", "Leaflet.pdf", collection="Medicines", texts=(HOSTILE,), has_image=False),
+    ]
+    return {document.document_id: document for document in documents}
+
+
+class DoubleService:
+    """In memory; `pace` is seconds between tokens. Everything that it was asked to do is recorded."""
+
+    def __init__(self, folder: Path, pace: float = 0.0) -> None:
+        self.folder = folder
+        self.pace = pace
+        self.library = library()
+        self.kinds = {"Contracts": "legal", "Medicines": "medical"}
+        self.asked: list[tuple[str, str, Mode, list[tuple[str, str]]]] = []
+        self.added: list[tuple[str, bytes]] = []
+        self.failing: str | None = None
+        self.abstaining = False
+        self.engine = Engine()
+        self.worker = Worker()
+
+    def collections(self) -> list[Collection]:
+        return [Collection(name, profile) for name, profile in self.kinds.items()]
+
+    def add_collection(self, name: str, profile: str) -> Collection:
+        if not name or name in self.kinds:
+            raise AttestError(f"A collection named “{name}” exists already; choose another name.")
+        self.kinds[name] = profile
+        return Collection(name, profile)
+
+    def add_documents(
+        self, paths: Sequence[Path], collection: str, profile: str | None = None
+    ) -> list[Added]:
+        results = []
+        for path in paths:
+            content = path.read_bytes()
+            self.added.append((path.name, content))
+            if not content:
+                results.append(Added(path, None, "failed", "the file is empty"))
+                continue
+            identity = f"new{len(self.library)}"
+            self.library[identity] = Document(
+                identity, path.name, "queued", "waiting", collection=collection, texts=("A new text.",)
+            )
+            results.append(Added(path, identity, "queued"))
+        return results
+
+    def documents(self, collection: str | None) -> list[Document]:
+        return [item for item in self.library.values() if collection in (None, item.collection)]
+
+    def delete_document(self, document_id: str) -> Deleted:
+        gone = self.library.pop(document_id)
+        return Deleted(document_id, 9, gone.references, gone.memories, 1, 4_200_000)
+
+    def cancel_document(self, document_id: str) -> None:
+        self.library[document_id] = replace(self.library[document_id], status="cancelled", stage=None)
+
+    def page_view(self, document_id: str, page: int) -> Page:
+        if document_id not in self.library or not 1 <= page <= len(self.library[document_id].texts):
+            raise AttestError("This document was removed.")
+        document = self.library[document_id]
+        size = (WIDTH, HEIGHT) if document.has_image else (0.0, 0.0)
+        text = document.texts[page - 1]
+        count = len(document.texts)
+        return Page(document_id, document.name, page, str(page), count, text, *size, document.has_image)
+
+    def page_png(self, document_id: str, page: int, width_px: int) -> bytes:
+        view = self.page_view(document_id, page)
+        if not view.has_image:
+            raise AttestError("This format has no page images.")
+        scale = width_px / WIDTH
+        image = Image.new("RGB", (width_px, round(HEIGHT * scale)), "white")
+        draw = ImageDraw.Draw(image)
+        font = ImageFont.load_default(SIZE * scale)
+        for (x0, y0, _, _), letter in zip(boxes(view.text), view.text, strict=True):
+            draw.text((x0 * scale, y0 * scale), letter.strip(), fill="#1b1b1b", font=font)
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def rectangles(self, document_id: str, page: int, spans: Sequence[tuple[int, int]]) -> list[list[Rect]]:
+        view = self.page_view(document_id, page)
+        if not view.has_image:
+            return [[] for _ in spans]
+        letters = boxes(view.text)
+        found: list[list[Rect]] = []
+        for start, end in spans:
+            lines: dict[float, list[Rect]] = {}
+            for box in letters[start:end]:
+                lines.setdefault(box[1], []).append(box)
+            found.append([(row[0][0], top, row[-1][2], row[0][3]) for top, row in lines.items()])
+        return found
+
+    def original(self, document_id: str) -> Original:
+        if document_id not in self.library:
+            raise AttestError("This document was removed.")
+        path = self.folder / f"{document_id}.bin"
+        path.write_bytes(b"original bytes")
+        return Original(path, self.library[document_id].name)
+
+    def engine_status(self) -> Engine:
+        return self.engine
+
+    def worker_status(self) -> Worker:
+        return self.worker
+
+    def ask(
+        self,
+        question: str,
+        collection: str,
+        *,
+        mode: Mode = "memory",
+        history: Sequence[tuple[str, str]] = (),
+        max_tokens: int = 256,
+        stop: threading.Event | None = None,
+    ) -> Iterator[TokenEvent | ReadEvent | DoneEvent]:
+        self.asked.append((question, collection, mode, list(history)))
+        if self.failing:
+            raise AttestError(self.failing)
+        answer = medical_answer() if collection == "Medicines" else legal_answer(mode, self.abstaining)
+        if not answer.abstained:
+            for word in answer.answer.split(" "):
+                if stop is not None and stop.is_set():
+                    break
+                time.sleep(self.pace)
+                yield TokenEvent(word + " ")
+            for read in answer.reads:
+                yield ReadEvent(read)
+        yield DoneEvent(answer)
+
+
+def boxes(text: str) -> list[Rect]:
+    """A box in PDF points for every character of a page that is set in one column."""
+    font = ImageFont.load_default(SIZE)
+    found: list[Rect] = []
+    x, y, index = MARGIN, MARGIN, 0
+    while index < len(text):
+        word_end = min(
+            (p for p in (text.find(" ", index), text.find("\n", index)) if p >= 0), default=len(text)
+        )
+        word = text[index : word_end + 1]
+        if x + font.getlength(word.strip()) > WIDTH - MARGIN:
+            x, y = MARGIN, y + LEADING
+        for letter in word:
+            width = font.getlength(" " if letter == "\n" else letter)
+            found.append((x, y, x + width, y + SIZE * 1.2))
+            x += width
+        if word.endswith("\n"):
+            x, y = MARGIN, y + 1.6 * LEADING
+        index = word_end + 1
+    return found
+
+
+def span(text: str, part: str) -> tuple[int, int]:
+    """Where `part` lies in `text`."""
+    start = text.index(part)
+    return start, start + len(part)
+
+
+def memory(
+    reference: int, document: str, text: str, part: tuple[int, int], mass: float, words: dict[str, float]
+) -> MemoryRead:
+    """A read of one passage; `words` are weights of its words, scaled to `mass`."""
+    whole = sum(words.values()) or 1.0
+    tokens = [TokenAttention(*span(text, word), mass * weight / whole) for word, weight in words.items()]
+    return MemoryRead(reference, document, 1, *part, text[part[0] : part[1]], mass * 3, mass, tokens)
+
+
+def legal_reads() -> list[StretchRead]:
+    """Two stretches over the lease and the notes; every one sums to 1."""
+    term = (0, LEASE.index("5. Rent"))
+    use = (LEASE.index("6. Use"), LEASE.index("7. Governing"))
+    rent = (LEASE.index("5. Rent"), LEASE.index("6. Use"))
+    heat = {"ninety days'": 5, "notice in writing": 4, "Either party": 2, "delivered to": 1, "fourteen": 1.6}
+    notes = (0, len(NOTES))
+    first = [
+        memory(1, "lease", LEASE, term, 0.31, heat),
+        memory(2, "notes", NOTES, notes, 0.12, {"Ninety": 2, "clause 4": 1, "rent holiday": 0.2}),
+        memory(3, "lease", LEASE, rent, 0.05, {"interest": 1}),
+        memory(4, "lease", LEASE, use, 0.02, {"consent": 1}),
+    ]
+    second = [
+        memory(1, "lease", LEASE, term, 0.22, {"fourteen": 3, "thirty": 2, "written demand": 1}),
+        memory(3, "lease", LEASE, rent, 0.14, {"monthly": 1, "base rate": 2}),
+    ]
+    return [
+        StretchRead(0, 64, first, Other(0.18, 0.11, 0.21)),
+        StretchRead(64, 91, second, Other(0.17, 0.23, 0.24)),
+    ]
+
+
+def cite(number: int, read: MemoryRead, name: str, mean: float) -> Citation:
+    """A citation of a read, with its mean attention over the whole answer."""
+    where = (read.document_id, name, read.page, str(read.page), read.start, read.end)
+    return Citation(number, *where, read.text, None, mean, 0.42 if number == 1 else None)
+
+
+def describe(mode: Mode) -> EngineDescription:
+    return EngineDescription("torch", "SmolLM2-360M-Instruct", None, "bf16", "f" * 16, mode, {})
+
+
+def marks(text: str, numbers: list[list[int]]) -> list[SentenceMark]:
+    """One mark for every sentence that ends in ". "."""
+    found, start = [], 0
+    for cited in numbers:
+        end = text.find(". ", start) + 1 or len(text)
+        found.append(SentenceMark(start, end, cited))
+        start = end + 1
+    return found
+
+
+def legal_answer(mode: Mode = "memory", abstained: bool = False) -> Answer:
+    text = (
+        "Either party may end the lease by giving at least **ninety days' notice in writing**. "
+        "The notice has to be delivered to the address in Schedule 1. "
+        "If rent stays unpaid for thirty days after a written demand, the landlord may end the lease with "
+        "fourteen days' notice instead."
+    )
+    timings = Timings(41.0, 18.0, 820.0, 14.2, 91)
+    reads = legal_reads()
+    if mode == "none":
+        bare = [StretchRead(0, 64, [], Other(0.4, 0.3, 0.3))]
+        return Answer("It depends on the contract.", False, [], bare, timings, describe(mode), [])
+    if abstained:
+        return Answer("", True, [], reads[:1], timings, describe(mode), [])
+    term, notes = reads[0].memories[:2]
+    citations = [
+        cite(1, term, "Office lease, Harbour Row.pdf", 0.2833),
+        cite(2, notes, "Meeting notes 4 June.txt", 0.0844),
+        cite(3, reads[1].memories[1], "Office lease, Harbour Row.pdf", 0.0767),
+    ]
+    return Answer(text, False, citations, reads, timings, describe(mode), marks(text, [[1, 2], [1], [1, 3]]))
+
+
+def medical_answer() -> Answer:
+    """Hostile in every text field."""
+    read = MemoryRead(9, "leaflet", 1, 0, len(HOSTILE), HOSTILE, 1.0, 0.5, [TokenAttention(0, 8, 0.5)])
+    citation = Citation(1, "leaflet", HOSTILE, 1, HOSTILE, 0, len(HOSTILE), HOSTILE, None, 0.5)
+    reads = [StretchRead(0, 10, [read], Other(0.2, 0.1, 0.2))]
+    text = f"Take it. {HOSTILE} [x](javascript:window.hacked=1)"
+    return Answer(
+        text, False, [citation], reads, Timings(1, 1, 1, 1, 10), describe("memory"), marks(text, [[1]])
+    )

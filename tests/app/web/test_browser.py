@@ -1,0 +1,254 @@
+"""The real page in a real browser, over a service without a model."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from app.web.server import build_app
+from tests.app.web.double import LEASE, DoubleService
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+QUESTION = "#at-question textarea"
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, DoubleService]]:
+    folder = tmp_path_factory.mktemp("web")
+    service = DoubleService(folder)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    app = build_app(service, upload_folder=folder)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}", service
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def service(served: tuple[str, DoubleService]) -> DoubleService:
+    """The one behind the page, as new."""
+    service = served[1]
+    fresh = DoubleService(service.folder)
+    vars(service).clear()
+    vars(service).update(vars(fresh))
+    return service
+
+
+@pytest.fixture
+def visit(browser: Browser, served: tuple[str, DoubleService]) -> Iterator[Callable[..., Page]]:
+    """Opens the page; afterwards there were no errors and nothing was asked of anywhere else."""
+    problems: list[str] = []
+    contexts = []
+
+    def open_page(width: int = 1440, height: int = 900, scheme: str = "light") -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if scheme == "dark" else "light",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.on(
+            "request",
+            lambda r: None if r.url.startswith((served[0], "data:", "blob:")) else problems.append(r.url),
+        )
+        page.goto(served[0])
+        page.wait_for_selector(".at-document", state="attached")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def ask(page: Page, question: str) -> None:
+    page.fill(QUESTION, question)
+    page.press(QUESTION, "Enter")
+
+
+def centre(place: Locator) -> tuple[float, float]:
+    box = place.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_from_a_suggested_question_to_the_marked_page(
+    service: DoubleService, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    service.pace = 0.01
+    page = visit()
+    page.screenshot(path=tmp_path / "start.png")
+    page.click(".at-suggestion >> nth=1")
+    expect(page.locator("#at-past .at-source")).to_have_count(3)
+    assert service.asked[0][:3] == (
+        "How can this be ended, and with how much notice?",
+        "Contracts",
+        "memory",
+    )
+    image = page.locator("#at-evidence img")
+    expect(image).to_be_visible()
+    page.wait_for_function("document.querySelector('#at-evidence img').naturalWidth > 0")
+    page.screenshot(path=tmp_path / "answer.png")
+
+    frame, words = page.locator(".at-page").bounding_box(), page.locator(".at-word.at-s4")
+    assert frame is not None
+    x, y = centre(words.first)
+    start = LEASE.index("ninety days'")
+    (box,) = service.rectangles("lease", 1, [(start, start + len("ninety days'"))])[0]
+    scale = frame["width"] / 612
+    assert x == pytest.approx(frame["x"] + scale * (box[0] + box[2]) / 2, abs=1.5)
+    assert y == pytest.approx(frame["y"] + scale * (box[1] + box[3]) / 2, abs=1.5)
+
+    page.click("#at-past .at-answer .at-cite >> text=2")
+    expect(page.locator("#at-evidence mark.at-s4")).to_have_text("Ninety")
+    expect(page.locator(".at-source.at-current .at-source-name")).to_have_text("Meeting notes 4 June.txt")
+    page.click("#at-evidence .at-stretches >> text=tokens 64–91")
+    expect(page.locator("#at-evidence .at-bars").first.locator("li")).to_have_count(2)
+    page.click("#at-evidence button.at-bar >> nth=0")
+    expect(image).to_be_visible()
+    page.click("#at-evidence >> text=Zoom")
+    assert page.locator(".at-page").bounding_box()["width"] > 1.4 * frame["width"]  # type: ignore[index]
+    page.click("#at-evidence [aria-label='Next page']")
+    expect(image).to_have_attribute("alt", "Page 2 of Office lease, Harbour Row.pdf")
+
+
+def test_stopping_keeps_what_was_written_and_the_next_question_has_a_history(
+    service: DoubleService, visit: Callable[..., Page]
+) -> None:
+    service.pace = 0.2
+    page = visit()
+    ask(page, "How can it be ended?")
+    expect(page.locator("#at-live .at-writing")).to_contain_text("Either party")
+    page.click("#at-stop")
+    expect(page.locator("#at-past")).to_contain_text("You stopped this answer.")
+    expect(page.locator("#at-ask")).to_be_visible()
+    service.pace = 0.0
+    page.click("#at-mode >> text=From re-read text")
+    ask(page, "And by whom?")
+    expect(page.locator("#at-past .at-turn")).to_have_count(2)
+    assert service.asked[1][2] == "text"
+    assert service.asked[1][3][0][0] == "How can it be ended?"
+    page.click("#at-fresh")
+    expect(page.locator(".at-suggestion").first).to_be_visible()
+
+
+def test_refusals_are_said_plainly(service: DoubleService, visit: Callable[..., Page]) -> None:
+    page = visit()
+    service.failing = "The model could not be loaded; run attest doctor."
+    ask(page, "Why?")
+    expect(page.locator("#at-past [role=alert]")).to_have_text(service.failing)
+    service.failing, service.abstaining = None, True
+    ask(page, "What is the moon made of?")
+    expect(page.locator("#at-past .at-abstained")).to_contain_text("do not support an answer")
+    page.click("#at-past .at-source >> nth=1")
+    expect(page.locator("#at-evidence h2")).to_contain_text("Meeting notes")
+
+
+def test_documents_arrive_progress_and_go(
+    service: DoubleService, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = visit()
+    bar = page.locator("[role=progressbar][aria-label='Scanned deed.pdf']")
+    expect(bar).to_have_attribute("aria-valuenow", "3")
+    service.library["scan"] = replace(service.library["scan"], done=17)
+    expect(bar).to_have_attribute("aria-valuenow", "17")
+
+    (tmp_path / "§ 9 Söhne.txt").write_text("text", encoding="utf-8")
+    (tmp_path / "empty.txt").write_text("")
+    files = [tmp_path / "§ 9 Söhne.txt", tmp_path / "empty.txt"]
+    page.set_input_files("#at-drop input[type=file]", files)
+    expect(page.locator("#at-notice")).to_contain_text("1 document added.")
+    expect(page.locator("#at-notice")).to_contain_text("empty.txt: the file is empty")
+    expect(page.locator("#at-documents")).to_contain_text("§ 9 Söhne.txt")
+    assert sorted(service.added) == [("empty.txt", b""), ("§ 9 Söhne.txt", b"text")]
+    left = [path for path in service.folder.glob("attest-uploads-*/**/*") if path.is_file()]
+    assert left == []
+
+    lease = page.locator(".at-document", has_text="Office lease")
+    lease.hover()
+    lease.get_by_role("button", name="Remove Office lease, Harbour Row.pdf").click()
+    lease.get_by_role("button", name="Keep").click()
+    expect(lease.locator(".at-confirm")).to_have_count(0)
+    assert "lease" in service.library
+    lease.hover()
+    lease.get_by_role("button", name="Remove Office lease, Harbour Row.pdf").click()
+    lease.locator(".at-danger").click()
+    expect(page.locator("#at-notice")).to_contain_text("4.2 MB freed")
+    expect(lease).to_have_count(0)
+    assert "lease" not in service.library
+
+    scan = page.locator(".at-document", has_text="Scanned deed")
+    scan.hover()
+    scan.get_by_role("button", name="Stop Scanned deed.pdf").click()
+    expect(scan).to_contain_text("cancelled")
+
+
+def test_a_new_collection(service: DoubleService, visit: Callable[..., Page]) -> None:
+    page = visit()
+    page.click("#at-collection-new")
+    page.fill("#at-collection-name input, #at-collection-name textarea", "Contracts")
+    page.click("#at-collection-create")
+    expect(page.locator("#at-notice [role=alert]")).to_contain_text("exists already")
+    page.fill("#at-collection-name input, #at-collection-name textarea", "Trials")
+    page.click("#at-profile >> text=Medical")
+    page.click("#at-collection-create")
+    expect(page.locator("#at-documents")).to_contain_text("No documents yet.")
+    assert service.kinds["Trials"] == "medical"
+    expect(page.locator("#at-collection-choice input")).to_have_value("Trials")
+
+
+def test_hostile_documents_run_nothing(service: DoubleService, visit: Callable[..., Page]) -> None:
+    name = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
+    for key, document in service.library.items():
+        service.library[key] = replace(document, name=name, error=name, warnings=[(1, name)])
+    service.kinds = {"Medicines": "medical", name: "legal"}
+    page = visit()
+    ask(page, name)
+    expect(page.locator("#at-past .at-source")).to_have_count(1)
+    expect(page.locator("#at-evidence .at-text")).to_contain_text("window.hacked=1</script>")
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("#at-past a").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_telephone_shows_one_view_at_a_time(
+    service: DoubleService, visit: Callable[..., Page], tmp_path: Path, scheme: str
+) -> None:
+    page = visit(390, 844, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    dark = page.evaluate("getComputedStyle(document.querySelector('.gradio-container')).backgroundColor")
+    assert (dark == "rgb(21, 24, 26)") == (scheme == "dark")
+    expect(page.locator("#at-library")).to_be_hidden()
+    page.click(".at-suggestion >> nth=0")
+    page.locator("#at-past .at-cite").first.click()
+    expect(page.locator("#at-evidence .at-outline")).to_be_visible()
+    expect(page.locator(QUESTION)).to_be_hidden()
+    page.screenshot(path=tmp_path / f"telephone-{scheme}.png")
+    page.click("button[data-view=documents]")
+    expect(page.locator(".at-document").first).to_be_visible()

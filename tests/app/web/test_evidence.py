@@ -1,0 +1,133 @@
+"""The panel: rectangles where the words are, numbers that add up, foreign text escaped."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from app.answer import MemoryRead, Other, StretchRead
+from app.web.conversation import Turn
+from app.web.evidence import CAPTION, blocks, evidence_html
+from app.web.panel import Shown, first_shown, panel_of
+from app.web.reading import Spot
+from tests.app.web.double import HEIGHT, HOSTILE, LEASE, WIDTH, DoubleService, legal_answer, medical_answer
+
+SHARE = re.compile(r'at-share">([0-9.]+) %')
+PLACE = re.compile(r"left:([0-9.]+)%;top:([0-9.]+)%;width:([0-9.]+)%;height:([0-9.]+)%")
+
+
+def shown_html(service: DoubleService, turn: Turn, shown: Shown | None = None) -> str:
+    return evidence_html(panel_of(service, turn, shown or first_shown(0, turn)))
+
+
+def test_page_image_with_words_where_they_are(service: DoubleService, turn: Turn) -> None:
+    html = shown_html(service, turn)
+    assert 'src="/v1/documents/lease/pages/1.png?width=1240"' in html
+    assert f"aspect-ratio:{WIDTH:.2f}/{HEIGHT:.2f}" in html
+    start = LEASE.index("ninety days'")
+    (box,) = service.rectangles("lease", 1, [(start, start + len("ninety days'"))])[0]
+    places = [tuple(map(float, place)) for place in PLACE.findall(html)]
+    expected = (100 * box[0] / WIDTH, 100 * box[1] / HEIGHT, 100 * (box[2] - box[0]) / WIDTH)
+    assert any(place[:3] == pytest.approx(expected, abs=0.01) for place in places)
+    assert all(left + width <= 100.01 and top + high <= 100.01 for left, top, width, high in places)
+    assert html.count("at-outline") == 1
+    assert 'title="attention ' in html
+    assert set(re.findall(r"at-s[0-9]", html)) <= {"at-s1", "at-s2", "at-s3", "at-s4"}
+
+
+def test_bars_add_to_one_hundred_and_name_what_is_not_documents(service: DoubleService, turn: Turn) -> None:
+    for stretch in (None, 0, 1):
+        html = shown_html(service, turn, replace(first_shown(0, turn), stretch=stretch))
+        assert sum(round(10 * float(share)) for share in SHARE.findall(html)) == 1000
+        assert all(label in html for label in (">question<", ">answer so far<", ">other (prefix)<"))
+        assert CAPTION in html
+
+
+def test_many_passages_share_the_last_bar(service: DoubleService, turn: Turn) -> None:
+    memories = [MemoryRead(i, "lease", 1, 10 * i, 10 * i + 5, "x", 0.1, 0.05, []) for i in range(9)]
+    reads = (StretchRead(0, 9, memories, Other(0.25, 0.2, 0.1)),)
+    html = shown_html(service, replace(turn, reads=reads), Shown(0, None))
+    assert html.count('data-act="passage"') == 5
+    assert "4 more passages" in html
+    assert sum(round(10 * float(share)) for share in SHARE.findall(html)) == 1000
+
+
+def test_stretches_can_be_chosen(service: DoubleService, turn: Turn) -> None:
+    html = shown_html(service, turn, replace(first_shown(0, turn), stretch=1))
+    assert 'data-stretch="1" aria-pressed="true">tokens 64–91<' in html
+    assert 'data-stretch="" aria-pressed="false">Whole answer<' in html
+    assert html.count('data-act="passage"') == 2
+
+
+def test_text_page_marks_words_in_their_place(service: DoubleService, turn: Turn) -> None:
+    assert turn.answer is not None
+    notes = turn.answer.citations[1]
+    html = shown_html(service, turn, Shown(0, Spot("notes", 1, notes.start, notes.end)))
+    assert "<img" not in html
+    assert re.search(r'<mark class="at-s4" title="attention [0-9.]+ %">Ninety</mark>', html)
+    plain = re.sub(r"<[^>]+>", "", html.split('class="at-text">')[1].split("</div>")[0])
+    assert plain.replace("&#x27;", "'") == service.page_view("notes", 1).text
+
+
+def test_another_page_shows_no_marks(service: DoubleService, turn: Turn) -> None:
+    html = shown_html(service, turn, replace(first_shown(0, turn), page=2))
+    assert "/pages/2.png" in html
+    assert "at-outline" not in html
+    assert "at-word" not in html
+    assert 'aria-label="Next page" disabled' in html
+
+
+def test_removed_document_keeps_the_bars(service: DoubleService, turn: Turn) -> None:
+    service.delete_document("lease")
+    html = shown_html(service, turn)
+    assert "This document was removed." in html
+    assert sum(round(10 * float(share)) for share in SHARE.findall(html)) == 1000
+
+
+def test_a_passage_that_is_not_cited_gets_its_name_from_the_service(
+    service: DoubleService, turn: Turn
+) -> None:
+    other = MemoryRead(9, "half", 1, 0, 5, "x", 0.1, 0.4, [])
+    reads = (StretchRead(0, 9, [other], Other(0.2, 0.2, 0.2)),)
+    html = shown_html(service, replace(turn, reads=reads), Shown(0, None))
+    assert "Annexes.pdf" in html
+    service.delete_document("half")
+    assert "a removed document" in shown_html(service, replace(turn, reads=reads), Shown(0, None))
+
+
+def test_without_documents_only_the_rest_is_shown(service: DoubleService) -> None:
+    answer = legal_answer("none")
+    html = shown_html(service, Turn("?", "Contracts", "none", answer=answer, reads=tuple(answer.reads)))
+    assert "not read from any document" in html
+    assert SHARE.findall(html) == ["40.0", "30.0", "30.0"]
+
+
+def test_read_as_text_the_passages_are_part_of_the_question(service: DoubleService) -> None:
+    answer = legal_answer("none")
+    turn = Turn("?", "Contracts", "text", answer=answer, reads=tuple(answer.reads))
+    html = shown_html(service, turn)
+    assert ">question and passages<" in html
+    assert "Not from documents" not in html
+
+
+def test_hostile_names_and_texts_are_escaped(service: DoubleService) -> None:
+    service.library["leaflet"] = replace(service.library["leaflet"], name=HOSTILE)
+    answer = medical_answer()
+    html = shown_html(service, Turn("?", "Medicines", "memory", answer=answer, reads=tuple(answer.reads)))
+    assert "<script" not in html
+    assert "<img" not in html
+    text = html.split('class="at-text">')[1].split("</div>")[0]
+    assert re.sub(r"<[^>]+>", "", text).startswith("&lt;script&gt;")
+
+
+def test_outline_follows_columns() -> None:
+    lines = [(50.0, 700.0, 290.0, 712.0), (50.0, 715.0, 290.0, 727.0), (310.0, 60.0, 550.0, 72.0)]
+    assert blocks(lines) == [(50.0, 700.0, 290.0, 727.0), (310.0, 60.0, 550.0, 72.0)]
+    assert blocks([]) == []
+
+
+def test_needed_is_shown_where_it_was_measured(service: DoubleService, turn: Turn) -> None:
+    assert "loses 0.42 nats" in shown_html(service, turn)
+    assert turn.answer is not None
+    second = turn.answer.citations[1]
+    assert "nats" not in shown_html(service, turn, Shown(0, Spot("notes", 1, second.start, second.end)))

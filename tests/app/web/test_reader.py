@@ -1,0 +1,88 @@
+"""Clicks and questions as the browser sends them: anything may come, only what is known is shown."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.web.conversation import Turn
+from app.web.panel import Shown, first_shown
+from app.web.reader import chosen_of, mode_of
+from app.web.reading import Spot
+from tests.app.web.double import LEASE, legal_answer
+
+
+def spot_data(turn: Turn, **change: Any) -> dict[str, Any]:
+    memory = turn.reads[0].memories[0]
+    data = {
+        "act": "passage",
+        "turn": "0",
+        "document": memory.document_id,
+        "page": "1",
+        "start": str(memory.start),
+        "end": str(memory.end),
+    }
+    return {**data, **change}
+
+
+def test_a_citation_shows_its_passage(turn: Turn) -> None:
+    assert turn.answer is not None
+    cited = turn.answer.citations[2]
+    chosen = chosen_of({"act": "citation", "turn": "0", "n": "3"}, (turn,), None)
+    assert chosen == Shown(0, Spot("lease", 1, cited.start, cited.end))
+    assert chosen_of({"act": "citation", "turn": "0", "n": "9"}, (turn,), None) is None
+    assert chosen_of({"act": "citation", "turn": "4", "n": "1"}, (turn,), None) is None
+
+
+def test_a_passage_must_have_been_read(turn: Turn) -> None:
+    assert chosen_of(spot_data(turn), (turn,), None) is not None
+    assert chosen_of(spot_data(turn, document="other-secret"), (turn,), None) is None
+    assert chosen_of(spot_data(turn, end=str(len(LEASE))), (turn,), None) is None
+
+
+def test_pages_and_stretches_keep_what_is_shown(turn: Turn) -> None:
+    shown = first_shown(0, turn)
+    paged = chosen_of({"act": "page", "turn": "0", "page": "2"}, (turn,), shown)
+    assert paged is not None
+    assert (paged.spot, paged.page) == (shown.spot, 2)
+    part = chosen_of({"act": "stretch", "turn": "0", "stretch": "1"}, (turn,), shown)
+    assert part is not None
+    assert part.stretch == 1
+    kept = chosen_of({"act": "citation", "turn": "0", "n": "2"}, (turn,), part)
+    assert kept is not None
+    assert kept.stretch == 1
+    assert chosen_of({"act": "page", "turn": "0", "page": "2"}, (turn,), None) is None
+
+
+values = st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=2))
+ACTS = ["citation", "passage", "page", "stretch", "other"]
+
+
+@given(
+    st.dictionaries(st.sampled_from(["turn", "n", "page", "start", "end", "stretch"]), values),
+    st.sampled_from(ACTS),
+)
+def test_any_click_is_refused_or_shown(data: dict[str, Any], act: str) -> None:
+    answer = legal_answer()
+    turn = Turn("?", "Contracts", "memory", answer=answer, reads=tuple(answer.reads))
+    try:
+        chosen = chosen_of({**data, "act": act}, (turn,), Shown(0))
+    except (KeyError, ValueError, TypeError):
+        return
+    assert chosen is None or chosen.turn == 0
+
+
+def test_what_is_shown_first() -> None:
+    closest = first_shown(
+        0, Turn("?", "C", "memory", answer=(a := legal_answer(abstained=True)), reads=tuple(a.reads))
+    )
+    assert closest.spot is not None
+    assert first_shown(0, Turn("?", "C", "memory")).spot is None
+
+
+@pytest.mark.parametrize(
+    ("label", "mode"), [("Without documents", "none"), ("From re-read text", "text"), ("x", "memory")]
+)
+def test_modes(label: str, mode: str) -> None:
+    assert mode_of(label) == mode

@@ -1,0 +1,125 @@
+"""The HTTP surface: files, headers, refusals."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.web.security import host_name
+from app.web.server import build_app
+from tests.app.web.double import DoubleService
+
+HERE = "http://127.0.0.1:7860"
+
+
+@pytest.fixture
+def client(service: DoubleService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    with TestClient(build_app(service, upload_folder=tmp_path), base_url=HERE) as client:
+        yield client
+
+
+def test_page_image(client: TestClient) -> None:
+    answer = client.get("/v1/documents/lease/pages/1.png?width=300")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["cache-control"].startswith("private")
+    assert answer.content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert client.get("/v1/documents/lease/pages/9.png").status_code == 404
+    assert client.get("/v1/documents/notes/pages/1.png").status_code == 404
+    assert client.get("/v1/documents/lease/pages/1.png?width=9").status_code == 422
+    assert client.get("/v1/documents/lease/pages/1.png?width=99999").status_code == 422
+
+
+def test_original_is_a_download_of_no_known_type(client: TestClient, service: DoubleService) -> None:
+    service.library["lease"] = replace(service.library["lease"], name='a"<b>\n.html')
+    answer = client.get("/v1/documents/lease/original")
+    assert answer.content == b"original bytes"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert "\n" not in answer.headers["content-disposition"]
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/v1/documents/nothing/original").status_code == 404
+
+
+def test_health(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "ok", "engine_ready": True, "worker_alive": True}
+
+
+def test_page_has_a_strict_policy_and_every_script_its_nonce(client: TestClient) -> None:
+    answer = client.get("/")
+    policy = answer.headers["content-security-policy"]
+    nonce = re.search(r"'nonce-([^']+)'", policy)
+    assert nonce
+    assert "http" not in policy
+    assert "script-src 'self'" in policy
+    assert "'unsafe-inline'" not in policy.split("script-src")[1].split(";")[0]
+    assert "frame-ancestors 'none'" in policy
+    tags = re.findall(r"<script[^>]*>", answer.text)
+    assert tags
+    assert all(f'nonce="{nonce.group(1)}"' in tag for tag in tags)
+    assert client.get("/").headers["content-security-policy"] != policy
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/v1/documents/lease/original", "/nothing-here"])
+def test_headers_are_on_everything(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil:80", ""])
+def test_foreign_hosts_are_refused(client: TestClient, host: str) -> None:
+    assert client.get("/healthz", headers={"host": host}).status_code == 400
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost", "LOCALHOST:1", "[::1]:7860"])
+def test_loopback_is_served(client: TestClient, host: str) -> None:
+    assert client.get("/healthz", headers={"host": host}).status_code == 200
+
+
+def test_writes_from_other_sites_are_refused(client: TestClient) -> None:
+    def post(**headers: str) -> int:
+        return client.post("/gradio_api/queue/join", json={}, headers=headers).status_code
+
+    assert post(origin="http://evil.example") == 403
+    assert post(origin="http://127.0.0.1:9999") == 403
+    assert post(**{"sec-fetch-site": "cross-site"}) == 403
+    assert post(origin=HERE, **{"sec-fetch-site": "same-origin"}) != 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=http://127.0.0.1/x",
+        "/gradio_api/file=HTTPS:/x",
+        "/gradio_api/proxy=https://hf.space/x",
+        "/monitoring",
+        "/gradio_api/deep_link",
+    ],
+)
+def test_routes_that_reach_out_are_closed(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_page_names_no_outside_resource(client: TestClient) -> None:
+    text = client.get("/").text
+    loaded = re.findall(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="(https?:)?//[^"]*"', text)
+    assert loaded == []
+    assert client.get("/page/attest.js").status_code == 200
+    assert client.get("/favicon.ico").headers["content-type"].startswith("image/svg")
+
+
+def test_uploads_lie_in_a_private_folder_that_goes_away(service: DoubleService, tmp_path: Path) -> None:
+    with TestClient(build_app(service, upload_folder=tmp_path), base_url=HERE):
+        (folder,) = tmp_path.glob("attest-uploads-*")
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+
+
+def test_host_names() -> None:
+    assert [host_name("[::1]:80"), host_name("a:1"), host_name("a"), host_name("")] == ["[::1]", "a", "a", ""]

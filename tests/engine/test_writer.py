@@ -1,0 +1,93 @@
+"""Selection and writing against the obvious loops; batches against one reference at a time."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from engine import selection, writer
+from engine.errors import MemoryMismatch
+from engine.format import MemoryFormat
+from engine.loading import LoadedModel
+from engine.torch_engine import TorchEngine
+
+
+def slow_scores(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, weigh: bool) -> torch.Tensor:
+    """One reference, (Hq, T, D) and (H, T, D), by loops and the formula of section 3.3."""
+    heads, tokens, dim = keys.shape
+    groups = queries.shape[0] // heads
+    scores = torch.zeros(heads, tokens)
+    for head in range(heads):
+        for query_head in range(head * groups, (head + 1) * groups):
+            for i in range(tokens):
+                row = [
+                    math.exp(float(queries[query_head, i] @ keys[head, j]) / math.sqrt(dim))
+                    for j in range(tokens)
+                ]
+                for j in range(tokens):
+                    scores[head, j] += row[j] / sum(row)
+        if weigh:
+            scores[head] *= values[head].norm(dim=-1)
+    return scores
+
+
+@pytest.mark.parametrize("rule", list(selection.RULES))
+def test_scores_equal_the_formula(rule: str) -> None:
+    torch.manual_seed(0)
+    lengths = [7, 4]
+    queries, keys, values = torch.randn(2, 6, 7, 8), torch.randn(2, 2, 7, 8), torch.randn(2, 2, 7, 8)
+    valid = torch.arange(7) < torch.tensor(lengths)[:, None]
+    scores = selection.RULES[rule](queries, keys, values, valid, 8**-0.5)
+    for i, n in enumerate(lengths):
+        expected = slow_scores(queries[i, :, :n], keys[i, :, :n], values[i, :, :n], rule != "attention")
+        torch.testing.assert_close(scores[i, :, :n], expected, atol=1e-4, rtol=1e-4)
+        assert (scores[i, :, n:] == -math.inf).all()
+
+
+def test_selected_tokens_are_the_best_and_ascend() -> None:
+    scores = torch.tensor([[[0.1, 0.9, 0.3, 0.8]], [[0.5, 0.4, -math.inf, -math.inf]]])
+    chosen = selection.select(scores, [4, 2], 3)
+    assert [c.tolist() for c in chosen] == [[[1, 2, 3]], [[0, 1]]]
+
+
+@pytest.mark.parametrize("k", [8, 128])
+def test_a_batch_writes_what_single_references_write(tiny_loaded: LoadedModel, k: int) -> None:
+    fmt = MemoryFormat((0, 2, 3), tokens_per_head=k, codec="fp32")
+    generator = np.random.default_rng(1)
+    references = [generator.integers(0, 250, n).tolist() for n in (128, 3, 40, 41, 1, 128, 90)]
+    together = writer.write(tiny_loaded.transformer, fmt, references, token_budget=300)
+    for reference, memory in zip(references, together, strict=True):
+        alone = writer.write(tiny_loaded.transformer, fmt, [reference])[0]
+        assert memory.length == len(reference)
+        assert memory.tokens == min(k, len(reference))
+        np.testing.assert_array_equal(memory.indices, alone.indices)
+        np.testing.assert_allclose(memory.keys, alone.keys, atol=1e-4)
+        np.testing.assert_allclose(memory.values, alone.values, atol=1e-4)
+
+
+def test_a_sparse_memory_is_rows_of_the_dense_one(tiny_loaded: LoadedModel) -> None:
+    reference = list(range(100))
+    dense = TorchEngine(tiny_loaded, MemoryFormat((0, 3), codec="fp32")).write([reference])[0]
+    sparse = TorchEngine(tiny_loaded, MemoryFormat((0, 3), tokens_per_head=8, codec="fp32")).write(
+        [reference]
+    )[0]
+    for row in range(2):
+        for head in range(dense.keys.shape[1]):
+            rows = sparse.indices[row, head]
+            assert (np.diff(rows.astype(int)) > 0).all()
+            np.testing.assert_array_equal(sparse.keys[row, head], dense.keys[row, head, rows])
+            np.testing.assert_array_equal(sparse.values[row, head], dense.values[row, head, rows])
+
+
+def test_batches_stay_within_the_budget_and_cover_everything() -> None:
+    lengths = [5, 128, 60, 60, 1, 128, 90]
+    made = list(writer.batches(lengths, 256))
+    assert sorted(i for batch in made for i in batch) == list(range(len(lengths)))
+    assert all(len(batch) * max(lengths[i] for i in batch) <= 256 for batch in made)
+
+
+@pytest.mark.parametrize("length", [0, 129])
+def test_a_reference_that_does_not_fit_is_refused(tiny_loaded: LoadedModel, length: int) -> None:
+    with pytest.raises(MemoryMismatch, match=f"{length} tokens"):
+        TorchEngine(tiny_loaded).write([[1] * length])

@@ -1,0 +1,116 @@
+"""Real documents, and files made to break PDF readers: each is read or refused with a reason."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ingest import errors
+from ingest.geometry import rectangles
+from ingest.limits import Limits
+from tests.ingest.conftest import Reading
+
+# What a file may be; a crash or a timeout would be handled, but today's parsers need neither.
+EXPLAINED = (
+    errors.DamagedFile,
+    errors.NoText,
+    errors.NoPages,
+    errors.EmptyFile,
+    errors.PasswordRequired,
+    errors.UnsupportedFormat,
+)
+
+
+def outcomes(paths: Iterable[Path], limits: Limits) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for path in paths:
+        try:
+            outcome, message = "read", path.name + Reading(path, limits=limits).text
+        except EXPLAINED as error:
+            outcome, message = type(error).__name__, str(error)
+        assert message.startswith(path.name)
+        message.encode()
+        found[outcome] += 1
+    return found
+
+
+def test_a_few_documents_of_each_kind(shared_data: Path) -> None:
+    legal, medical = shared_data / "documents" / "legal", shared_data / "documents" / "medical"
+    for path in (
+        legal / "contract_TUNIUCORP_03_06_2014-EX-10-COOPERATION_AGREEMENT.pdf",
+        legal / "doj_ust_chapter13_trustee_handbook_1p.docx",
+        medical / "fda_NDA_BLA_Refuse_to_File.pdf",
+    ):
+        reading = Reading(path)
+        assert len(reading.text) > 3000
+        assert reading.headings
+
+
+def test_passages_are_marked_exactly(shared_data: Path) -> None:
+    path = (
+        shared_data / "documents" / "legal" / "contract_TUNIUCORP_03_06_2014-EX-10-COOPERATION_AGREEMENT.pdf"
+    )
+    page = Reading(path).pages[1]
+    assert page.boxes is not None
+    middle = (page.boxes[:, :2] + page.boxes[:, 2:]) / 2
+    ink = np.array([not c.isspace() for c in page.text]) & ~np.isnan(middle[:, 0])
+    for start in range(0, len(page.text) - 200, 97):
+        inside = np.zeros(len(ink), dtype=bool)
+        for x0, y0, x1, y1 in rectangles(page.boxes, start, start + 200):
+            inside |= (middle >= (x0, y0)).all(axis=1) & (middle <= (x1, y1)).all(axis=1)
+        wanted = np.zeros(len(ink), dtype=bool)
+        wanted[start : start + 200] = True
+        assert (inside[ink] == wanted[ink]).all()
+
+
+def test_a_few_files_made_to_break_readers(shared_data: Path) -> None:
+    paths = sorted((shared_data / "nasty_pdfs").glob("*/*.pdf"))[::60]
+    assert sum(outcomes(paths, Limits(seconds=20)).values()) == len(paths)
+
+
+@pytest.mark.slow
+def test_all_documents(shared_data: Path) -> None:
+    paths = sorted((shared_data / "documents").glob("*/*.*"))
+    found = outcomes(paths, Limits(seconds=30))
+    refused = sum(path.suffix in (".xml", ".doc") for path in paths)
+    assert found["UnsupportedFormat"] == refused
+    assert found["NoText"] <= 5  # scanned court pages
+    assert found["read"] + found["NoText"] == len(paths) - refused
+
+
+def plain(text: str) -> str:
+    """Without white space, and with the typewriter's quotes and hyphens that the reference texts have."""
+    return "".join(text.translate(str.maketrans("“”’‘\xad", "\"\"''-")).split())
+
+
+@pytest.mark.slow
+def test_contracts_match_their_reference_texts(shared_data: Path) -> None:
+    for reference in sorted((shared_data / "documents" / "legal").glob("contract_*.txt")):
+        pdf = reference.with_suffix(".pdf")
+        if pdf.exists():
+            wanted = Counter(plain(reference.read_text(encoding="utf-8")))
+            found = Counter(plain(Reading(pdf).text))
+            assert (wanted & found).total() > 0.999 * max(wanted.total(), found.total())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_all_files_made_to_break_readers(shared_data: Path) -> None:
+    paths = sorted((shared_data / "nasty_pdfs").glob("*/*.pdf"))
+    found = outcomes(paths, Limits(seconds=20))
+    assert found["read"] > 0.5 * len(paths)
+
+
+@pytest.mark.slow
+def test_known_passwords_open(shared_data: Path) -> None:
+    folder = shared_data / "nasty_pdfs"
+    pdfium_refuses = {"pdfjs/bug1782186.pdf"}  # opens in pypdf only
+    for name, password in json.loads((folder / "PASSWORDS.json").read_text()).items():
+        if (folder / name).exists() and name not in pdfium_refuses:
+            try:
+                assert Reading(folder / name, password).info.encrypted
+            except errors.NoText:
+                continue
