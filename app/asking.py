@@ -121,7 +121,7 @@ class Asker:
         )
         text = "".join(trace.pieces)
         if mode == "memory":
-            cited = citations(self._store, reads)
+            cited = citations(self._store, reads, trace.found)
         else:
             cited = nearest_passages(self._store, [found.row for found in first] if mode == "text" else [])
         marks = sentence_marks(text, trace.pieces, trace.reads, trace.found, cited)

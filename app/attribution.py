@@ -4,6 +4,7 @@ Everything here is counted from the engine's own softmax; nothing is taken from 
 wrote. Attention says what was read, not that it supports the answer.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -15,8 +16,12 @@ from ingest.sentences import Cut, cuts
 from storage.records import Hit, ReferenceRow
 from storage.store import Store
 
-# a citation draws at least this share of what the most attended one draws
-CITED_SHARE = 0.5
+# A reference's rank among citations is its attention times exp(sharpness x cosine to the query): attention
+# alone leans on sink-like tokens in a model that was not trained to read memories, the cosine alone knows
+# nothing of the answer. docs/log.md (2026-11-21) has the figures. The attention shown stays the plain mass.
+COSINE_SHARPNESS = 8.0
+# a citation's rank weight is at least this share of the first one's
+CITED_SHARE = 0.25
 # a sentence is marked with the citations that draw nearly as much as its most attended one
 MARKED_SHARE = 0.9
 
@@ -59,15 +64,19 @@ def stretch_read(read: Read, found: Mapping[int, Retrieved]) -> StretchRead:
     )
 
 
-def citations(store: Store, reads: Sequence[StretchRead]) -> list[Citation]:
-    """The references that drew most attention over the whole answer, numbered from 1."""
+def citations(store: Store, reads: Sequence[StretchRead], found: Mapping[int, Retrieved]) -> list[Citation]:
+    """The references that the answer leaned on, numbered from 1; see `COSINE_SHARPNESS` for the order."""
     total = sum(read.to_token - read.from_token for read in reads)
     mass: defaultdict[int, float] = defaultdict(float)
     for read in reads:
         for memory in read.memories:
             mass[memory.reference_id] += memory.attention * (read.to_token - read.from_token) / total
-    ranked = sorted(mass, key=lambda key: -mass[key])
-    kept = [key for key in ranked if mass[key] >= CITED_SHARE * mass[ranked[0]]]
+    weight = {
+        key: value * math.exp(COSINE_SHARPNESS * (found[key].hit.cosine or 0.0))
+        for key, value in mass.items()
+    }
+    ranked = sorted(weight, key=lambda key: -weight[key])
+    kept = [key for key in ranked if weight[key] >= CITED_SHARE * weight[ranked[0]]]
     rows = store.references.get(kept)
     return [citation(store, n, row, mass[row.id]) for n, row in enumerate(rows, 1)]
 

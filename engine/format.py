@@ -16,7 +16,7 @@ CHUNK_TOKENS = 64  # memories are chosen anew for every 64 tokens of context (se
 MEMORIES_PER_CHUNK = 5  # section 3.1
 
 Positions = Literal["parallel", "serial"]
-Codec = Literal["fp16", "fp32"]
+Codec = Literal["fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True)

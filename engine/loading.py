@@ -9,7 +9,6 @@ import hashlib
 import importlib.util
 import json
 import logging
-import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -93,7 +92,7 @@ def resolve(name: str) -> ModelSource:
         if not (path / "config.json").is_file():
             raise ModelNotFound(f"{path} has no config.json; give a folder that transformers can load")
         return ModelSource(path.name, "folder", path)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not path.exists():
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", name) and path.suffix != ".gguf":
         return ModelSource(name, "hub", None)
     raise ModelNotFound(
         f"no model {name!r}: give one of {', '.join(sorted(REGISTERED))}, a .gguf file, a folder of "

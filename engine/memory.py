@@ -18,16 +18,19 @@ from engine.errors import MemoryMismatch
 class ExplicitMemory:
     """Selected attention key-values of one reference.
 
-    keys, values: (L, H, K, D) floats; L memory layers, H key-value heads, K = min(tokens per head,
-        `length`) selected tokens, D head dimension.
+    keys, values: (L, H, K, D) numbers as the format's codec keeps them (engine.codec); L memory layers,
+        H key-value heads, K = min(tokens per head, `length`) selected tokens, D head dimension.
     indices: (L, H, K) uint8, ascending: which token of the reference each row is.
     length: tokens of the encoded reference.
+    key_scales, value_scales: (L, H, K), with the int8 codec only.
     """
 
-    keys: npt.NDArray[np.floating[Any]]
-    values: npt.NDArray[np.floating[Any]]
+    keys: npt.NDArray[Any]
+    values: npt.NDArray[Any]
     indices: npt.NDArray[np.uint8]
     length: int
+    key_scales: npt.NDArray[np.float32] | None = None
+    value_scales: npt.NDArray[np.float32] | None = None
 
     @property
     def tokens(self) -> int:
@@ -36,16 +39,19 @@ class ExplicitMemory:
 
     @property
     def nbytes(self) -> int:
-        return self.keys.nbytes + self.values.nbytes + self.indices.nbytes
+        return sum(array.nbytes for array in self.to_arrays().values())
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Named arrays for a store that knows nothing of memories."""
-        return {
+        arrays = {
             "keys": self.keys,
             "values": self.values,
             "indices": self.indices,
             "length": np.array([self.length], dtype=np.int32),
         }
+        if self.key_scales is not None and self.value_scales is not None:
+            arrays |= {"key_scales": self.key_scales, "value_scales": self.value_scales}
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> "ExplicitMemory":
@@ -54,10 +60,19 @@ class ExplicitMemory:
         Raises MemoryMismatch if arrays are missing or their shapes do not agree.
         """
         try:
-            memory = cls(arrays["keys"], arrays["values"], arrays["indices"], int(arrays["length"][0]))
+            memory = cls(
+                arrays["keys"],
+                arrays["values"],
+                arrays["indices"],
+                int(arrays["length"][0]),
+                arrays.get("key_scales"),
+                arrays.get("value_scales"),
+            )
         except KeyError as missing:
             raise MemoryMismatch(f"the stored memory lacks {missing}; rebuild the bank") from None
-        if memory.keys.shape != memory.values.shape or memory.keys.shape[:3] != memory.indices.shape:
+        shapes = {memory.keys.shape[:3], memory.values.shape[:3], memory.indices.shape}
+        shapes |= {scales.shape for scales in (memory.key_scales, memory.value_scales) if scales is not None}
+        if memory.keys.shape != memory.values.shape or len(shapes) != 1:
             raise MemoryMismatch(
                 f"the stored memory's shapes disagree: keys {memory.keys.shape}, values "
                 f"{memory.values.shape}, indices {memory.indices.shape}; rebuild the bank"

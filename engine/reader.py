@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from engine.codec import decode
 from engine.errors import MemoryMismatch
 from engine.format import REFERENCE_TOKENS, MemoryFormat
 from engine.memory import ExplicitMemory
@@ -75,8 +76,9 @@ def load(
                 "tokens, dimension); rebuild the bank for this model and format"
             )
     columns = tuple(memory.tokens for memory in memories)
-    keys = _joined([memory.keys for memory in memories], transformer)
-    values = _joined([memory.values for memory in memories], transformer)
+    place_on = (transformer.device, transformer.dtype)
+    keys = torch.cat([decode(m.keys, m.key_scales, *place_on) for m in memories], dim=2)
+    values = torch.cat([decode(m.values, m.value_scales, *place_on) for m in memories], dim=2)
     indices = torch.cat([torch.from_numpy(memory.indices.astype("int64")) for memory in memories], dim=2)
     slot = torch.tensor(range(len(memories))).repeat_interleave(torch.tensor(columns))  # (N,)
     place = torch.tensor(list(order)).repeat_interleave(torch.tensor(columns))  # (N,)
@@ -91,12 +93,6 @@ def load(
         (indices + slot * REFERENCE_TOKENS).to(transformer.device),
         columns,
     )
-
-
-def _joined(arrays: Sequence[object], transformer: Transformer) -> torch.Tensor:
-    # copied through a tensor of our own: stored arrays may be read-only maps of a file
-    parts = [torch.tensor(array) for array in arrays]
-    return torch.cat(parts, dim=2).to(device=transformer.device, dtype=transformer.dtype)
 
 
 class Recorder:

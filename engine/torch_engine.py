@@ -44,7 +44,12 @@ class TorchEngine:
         return self._loaded.fingerprint(self._format)
 
     def tokenize(self, text: str) -> Tokens:
-        encoded = self._transformer.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self._transformer.tokenizer(
+            text,
+            add_special_tokens=False,
+            split_special_tokens=True,  # a document that spells a special token must not get one
+            return_offsets_mapping=True,
+        )
         return Tokens(list(encoded.input_ids), [(int(a), int(b)) for a, b in encoded.offset_mapping])
 
     def write(self, references: Sequence[Sequence[int]]) -> list[ExplicitMemory]:

@@ -34,6 +34,11 @@ class Transformer:
         self.tokenizer = tokenizer
         self.backbone: Any = model.get_decoder()
         config = model.config
+        if not isinstance(getattr(self.backbone, "rotary_emb", None), nn.Module):
+            raise ModelUnsupported(
+                f"{config.model_type}: no rotary embedding of the Llama kind was found, so memories cannot "
+                f"be placed; {_ADVICE}"
+            )
         self.layers = int(config.num_hidden_layers)
         self.heads = int(config.num_attention_heads)
         self.kv_heads = int(getattr(config, "num_key_value_heads", None) or self.heads)
@@ -42,11 +47,6 @@ class Transformer:
         self.dtype: torch.dtype = self.backbone.norm.weight.dtype
         self.context_tokens = _context_tokens(config)
         self.prefix = self._prefix_ids()
-        if not isinstance(getattr(self.backbone, "rotary_emb", None), nn.Module):
-            raise ModelUnsupported(
-                f"{config.model_type}: no rotary embedding of the Llama kind was found, so memories cannot "
-                f"be placed; {_ADVICE}"
-            )
         attention.register()
         self.rotary = DeferredRotary(self.backbone.rotary_emb)
         self.backbone.rotary_emb = self.rotary

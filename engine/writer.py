@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.codec import encode
 from engine.errors import MemoryMismatch
 from engine.format import REFERENCE_TOKENS, MemoryFormat
 from engine.memory import ExplicitMemory
@@ -69,14 +70,14 @@ class WritePass:
 
     def memories(self) -> list[ExplicitMemory]:
         """One memory per reference of the batch, in its order."""
-        dtype = torch.float16 if self.format.codec == "fp16" else torch.float32
         result = []
         for i, length in enumerate(self.lengths):
-            keys = torch.stack([layer[0][i] for layer in self.kept]).to(dtype)
-            values = torch.stack([layer[1][i] for layer in self.kept]).to(dtype)
+            codec = self.format.codec
+            keys, key_scales = encode(torch.stack([layer[0][i] for layer in self.kept]), codec)
+            values, value_scales = encode(torch.stack([layer[1][i] for layer in self.kept]), codec)
             indices = torch.stack([layer[2][i] for layer in self.kept]).to(torch.uint8)
             result.append(
-                ExplicitMemory(keys.cpu().numpy(), values.cpu().numpy(), indices.cpu().numpy(), length)
+                ExplicitMemory(keys, values, indices.cpu().numpy(), length, key_scales, value_scales)
             )
         return result
 

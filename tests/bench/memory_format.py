@@ -88,6 +88,7 @@ def formats(layers: int) -> dict[str, MemoryFormat]:
     for k in (64, 32, 16, 8):
         for rule in ("attention", "attention_value_norm"):
             table[f"all layers, {k} per head, {rule}"] = replace(dense, tokens_per_head=k, selection=rule)
+    table["all layers, all tokens, int8"] = replace(dense, codec="int8")
     table["all layers, all tokens, serial"] = replace(dense, positions="serial")
     table["first half, all tokens"] = replace(dense, layers=tuple(range(layers // 2)))
     table["first half, 8 per head (the paper's)"] = MemoryFormat.paper(layers)

@@ -18,7 +18,7 @@ def family(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def tiny_loaded(family: str, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    folder = tiny.save(family, tmp_path_factory.mktemp(family))
+    folder = tiny.save(family, tmp_path_factory.mktemp("tiny") / family)
     return loading.load(str(folder), dtype=torch.float32, device="cpu", cache=folder / "cache")
 
 

@@ -55,9 +55,9 @@ FAMILIES: dict[str, tuple[type, type, dict[str, Any]]] = {
 }
 
 
-def model(family: str) -> Any:
+def model(family: str, **changes: Any) -> Any:
     config_class, model_class, extra = FAMILIES[family]
-    shape = dict(SHAPE)
+    shape = {**SHAPE, **changes}
     if family == "qwen2":
         shape.pop("head_dim")  # it derives the head dimension from the hidden size
     torch.manual_seed(7)
@@ -78,8 +78,8 @@ def tokenizer(bos: bool = True) -> PreTrainedTokenizerFast:
     return made
 
 
-def save(family: str, folder: Path) -> Path:
+def save(family: str, folder: Path, **changes: Any) -> Path:
     """A folder that the real loading code loads."""
-    model(family).save_pretrained(folder)
+    model(family, **changes).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder

@@ -1,0 +1,61 @@
+"""Round trips of each codec, bounded, for any vectors."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from engine.codec import decode, encode
+from engine.errors import MemoryMismatch
+from engine.format import MemoryFormat
+from engine.loading import LoadedModel
+from engine.memory import ExplicitMemory
+from engine.torch_engine import TorchEngine
+
+VECTORS = arrays.arrays(
+    np.float32, (3, 5, 8), elements=st.floats(-1000, 1000, width=32, allow_subnormal=False)
+)
+
+
+@given(VECTORS)
+def test_int8_is_off_by_at_most_half_a_step_of_its_vector(vectors: np.ndarray) -> None:
+    numbers, scales = encode(torch.from_numpy(vectors), "int8")
+    assert numbers.dtype == np.int8
+    assert scales is not None
+    back = decode(numbers, scales, torch.device("cpu"), torch.float32).numpy()
+    largest = np.abs(vectors).max(axis=-1, keepdims=True)
+    assert (np.abs(back - vectors) <= largest / 127 * 0.5 * (1 + 1e-4)).all()
+
+
+@given(VECTORS)
+def test_fp16_and_fp32_round_as_numpy_does(vectors: np.ndarray) -> None:
+    for codec, dtype in (("fp16", np.float16), ("fp32", np.float32)):
+        numbers, scales = encode(torch.from_numpy(vectors), codec)
+        assert scales is None
+        back = decode(numbers, scales, torch.device("cpu"), torch.float32).numpy()
+        np.testing.assert_array_equal(back, vectors.astype(dtype).astype(np.float32))
+
+
+def test_an_unknown_codec_is_refused() -> None:
+    with pytest.raises(ValueError, match="pq"):
+        encode(torch.zeros(1, 4), "pq")
+
+
+@pytest.mark.parametrize("codec", ["fp32", "fp16", "int8"])
+def test_a_memory_survives_its_arrays(tiny_loaded: LoadedModel, codec: str) -> None:
+    fmt = MemoryFormat((0, 2), tokens_per_head=16, codec=codec)  # type: ignore[arg-type]
+    memory = TorchEngine(tiny_loaded, fmt).write([list(range(60))])[0]
+    again = ExplicitMemory.from_arrays(memory.to_arrays())
+    assert again.length == memory.length == 60
+    for name, array in memory.to_arrays().items():
+        np.testing.assert_array_equal(again.to_arrays()[name], array)
+
+
+def test_arrays_that_do_not_belong_together_are_refused(tiny_loaded: LoadedModel) -> None:
+    arrays_of = TorchEngine(tiny_loaded).write([list(range(20))])[0].to_arrays()
+    with pytest.raises(MemoryMismatch, match="lacks 'values'"):
+        ExplicitMemory.from_arrays({k: v for k, v in arrays_of.items() if k != "values"})
+    with pytest.raises(MemoryMismatch, match="disagree"):
+        ExplicitMemory.from_arrays({**arrays_of, "indices": arrays_of["indices"][:, :, :3]})
