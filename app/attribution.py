@@ -67,6 +67,8 @@ def stretch_read(read: Read, found: Mapping[int, Retrieved]) -> StretchRead:
 def citations(store: Store, reads: Sequence[StretchRead], found: Mapping[int, Retrieved]) -> list[Citation]:
     """The references that the answer leaned on, numbered from 1; see `COSINE_SHARPNESS` for the order."""
     total = sum(read.to_token - read.from_token for read in reads)
+    if not total:  # stopped before the first token
+        return []
     mass: defaultdict[int, float] = defaultdict(float)
     for read in reads:
         for memory in read.memories:

@@ -51,10 +51,10 @@ def main(verbose: bool) -> None:
 def show(data: Any, printed: bool, lines: Iterable[str]) -> None:
     """JSON if asked for, else lines for people."""
     if printed:
-        click.echo(json.dumps(data, default=_plain, ensure_ascii=False))
-    else:
-        for line in lines:
-            click.echo(line)
+        lines = [json.dumps(data, default=_plain, ensure_ascii=False)]
+    for line in lines:
+        # a file name need not be text; JSON reads the escape as the same name
+        click.echo(line.encode("utf-8", "backslashreplace").decode())
 
 
 def _plain(value: Any) -> Any:
@@ -123,8 +123,8 @@ def _answer_lines(answer: Answer) -> list[str]:
         share = f"attention {cited.attention:.1%}" if cited.attention else "retrieved"
         lines += ["", f"[{cited.n}] {cited.document_name}, page {cited.page_label} ({share})"]
         lines.append("    " + " ".join(cited.text.split())[:300])
-    if answer.reads:
-        tokens = answer.timings.tokens
+    tokens = answer.timings.tokens
+    if answer.reads and tokens:
         other = [
             sum(getattr(read.other, part) * (read.to_token - read.from_token) for read in answer.reads)
             / tokens

@@ -6,9 +6,10 @@ import socket
 from importlib import metadata
 from typing import Any, Literal
 
-from app.errors import AttestError
+from app.errors import AttestError, for_people
 from app.service import Service
 from app.settings import Settings
+from engine.errors import EngineError
 from engine.protocol import GenerateOptions, Message
 from engine.registry import REGISTERED
 
@@ -39,7 +40,7 @@ def examine(settings: Settings, *, offline: bool) -> dict[str, Any]:
             note(package, "ok", metadata.version(package))
         except metadata.PackageNotFoundError:
             note(package, "error", "not installed; run `make install`")
-    _device(note)
+    _device(settings, note)
     for name in (settings.model, settings.embedder):
         known = REGISTERED.get(name)
         if known is not None and known.path() is None:
@@ -52,10 +53,14 @@ def examine(settings: Settings, *, offline: bool) -> dict[str, Any]:
     return {"ok": all(check["state"] != "error" for check in checks), "checks": checks}
 
 
-def _device(note: Any) -> None:
+def _device(settings: Settings, note: Any) -> None:
     from engine.loading import choose_device
 
-    device, dtype, reason = choose_device()
+    try:
+        device, dtype, reason = choose_device(settings.device)
+    except EngineError as error:
+        note("device", "error", str(error))
+        return
     note("device", "ok", f"{device} in {str(dtype).removeprefix('torch.')}: {reason}")
 
 
@@ -85,17 +90,18 @@ def _store(settings: Settings, note: Any) -> None:
 
 
 def _prove_offline(settings: Settings, note: Any) -> None:
-    """Load the models and answer with every connection refused."""
-    connect = socket.socket.connect
+    """Load the models and answer with every connection, and every look-up of a name, refused."""
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
     tried: list[str] = []
 
-    def refuse(self: socket.socket, address: Any) -> None:
+    def refuse(*address: Any, **_: Any) -> Any:
         tried.append(str(address))
         raise ConnectionRefusedError("attest doctor --offline refuses connections")
 
-    socket.socket.connect = refuse  # type: ignore[method-assign,assignment]
+    socket.socket.connect = refuse  # type: ignore[method-assign]
+    socket.getaddrinfo = refuse
     try:
-        with Service(settings) as service:
+        with Service(settings) as service, for_people():
             engine, embedder = service.models()
             embedder.embed(["offline"])
             list(engine.generate([Message("user", "Hello")], None, GenerateOptions(max_tokens=4)))
@@ -103,7 +109,7 @@ def _prove_offline(settings: Settings, note: Any) -> None:
         note("offline", "error", str(error))
         return
     finally:
-        socket.socket.connect = connect  # type: ignore[method-assign]
+        socket.socket.connect, socket.getaddrinfo = connect, look_up  # type: ignore[method-assign]
     if tried:
         note("offline", "error", f"{len(tried)} connections were tried")
     else:

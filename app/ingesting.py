@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.errors import AttestError
+from app.errors import AttestError, for_people
 from app.service import Service
+from app.standing import settled_error, settled_status
 from app.supervisor import worker_command
+from storage.errors import DocumentNotFound
 from storage.records import FINISHED, DocumentRow
 
 log = logging.getLogger(__name__)
@@ -64,9 +66,9 @@ def ingest_paths(
             added = service.add_documents([file], collection, profile, memories=memories)[0]
             if added.status == "failed" or added.document_id is None:
                 yield Outcome(str(file), None, "failed", error=added.error)
-            elif added.status == "duplicate" and _finished(
-                row := service.store.documents.get(added.document_id)
-            ):
+                continue
+            row = _row(service, added.document_id)
+            if added.status == "duplicate" and row is not None and _finished(row):
                 yield _outcome(str(file), row, "duplicate", 0.0)
             elif added.document_id in pending:
                 yield Outcome(str(file), added.document_id, "duplicate")
@@ -79,15 +81,17 @@ def ingest_paths(
 
 
 def _walk(path: Path) -> Iterator[Path | Outcome]:
-    """Files of a folder, hidden ones left out; a path that cannot be read becomes a failed outcome."""
-    if not path.is_dir():
+    """Files of a folder, hidden ones left out; a folder that cannot be read becomes a failed outcome."""
+    if not os.path.isdir(path):  # unlike Path.is_dir, it raises nothing
         yield path
         return
     problems: list[OSError] = []
+    empty = True
     for folder, folders, files in os.walk(path, onerror=problems.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith("."):
+                empty = False
                 yield Path(folder) / name
     for problem in problems:
         yield Outcome(
@@ -96,6 +100,8 @@ def _walk(path: Path) -> Iterator[Path | Outcome]:
             "failed",
             error=f"{problem.filename} cannot be read ({problem.strerror}); change its permissions",
         )
+    if empty and not problems:
+        yield Outcome(str(path), None, "failed", error=f"{path}: there are no files in this folder")
 
 
 def _wait(service: Service, pending: dict[str, Path]) -> Iterator[Outcome]:
@@ -106,12 +112,16 @@ def _wait(service: Service, pending: dict[str, Path]) -> Iterator[Outcome]:
     try:
         while pending:
             for document_id in list(pending):
-                row = service.store.documents.get(document_id)
+                row = _row(service, document_id)
+                if row is None:
+                    path = str(pending.pop(document_id))
+                    yield Outcome(path, document_id, "cancelled", error=f"{path}: deleted while it was read")
+                    continue
                 if row.status != "queued":
                     started.setdefault(document_id, time.monotonic())
                 if _finished(row):
                     seconds = time.monotonic() - started[document_id]
-                    yield _outcome(str(pending.pop(document_id)), row, row.status, seconds)
+                    yield _outcome(str(pending.pop(document_id)), row, settled_status(row), seconds)
             if not pending:
                 return
             if worker is None or worker.poll() is not None:
@@ -122,7 +132,9 @@ def _wait(service: Service, pending: dict[str, Path]) -> Iterator[Outcome]:
                             "the worker ended three times; what it said stands above, and `attest doctor` "
                             "checks the installation. Nothing is lost: `attest ingest` goes on from there"
                         )
-                if not service.store.workers.alive():
+                with for_people():
+                    alive = service.store.workers.alive()
+                if not alive:
                     worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
             time.sleep(POLL_SECONDS)
     finally:
@@ -131,8 +143,17 @@ def _wait(service: Service, pending: dict[str, Path]) -> Iterator[Outcome]:
             worker.wait()
 
 
+def _row(service: Service, document_id: str) -> DocumentRow | None:
+    """None if it was deleted."""
+    with for_people():
+        try:
+            return service.store.documents.get(document_id)
+        except DocumentNotFound:
+            return None
+
+
 def _finished(row: DocumentRow) -> bool:
-    return row.status in FINISHED and row.job is None
+    return settled_status(row) in FINISHED and row.job is None
 
 
 def _outcome(path: str, row: DocumentRow, status: str, seconds: float) -> Outcome:
@@ -146,5 +167,5 @@ def _outcome(path: str, row: DocumentRow, status: str, seconds: float) -> Outcom
         bytes=row.bytes,
         seconds=round(seconds, 3),
         warnings=[{"page": warning.page, "message": warning.message} for warning in row.warnings],
-        error=row.error,
+        error=settled_error(row),
     )

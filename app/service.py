@@ -5,6 +5,8 @@ Lower rooms' errors leave as AttestError.
 """
 
 import logging
+import os
+import stat
 import threading
 import time
 from collections import deque
@@ -21,11 +23,19 @@ from app.attribution import passage_rectangles
 from app.errors import AttestError, NothingToAsk, NotReady, for_people
 from app.profiles import profile as known_profile
 from app.settings import Settings
+from app.standing import settled_error, settled_status
 from engine.fake import FakeEmbedder, FakeEngine
 from engine.protocol import Embedder, Engine
 from ingest.document import PDF
 from ingest.render import render_page
-from storage.records import PROFILES, SEARCHABLE, CollectionRow, DocumentRow, JobRow, Receipt
+from storage.records import (
+    PROFILES,
+    SEARCHABLE,
+    CollectionRow,
+    DocumentRow,
+    JobRow,
+    Receipt,
+)
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -192,11 +202,13 @@ class Service:
         memories: bool = True,
     ) -> list[Added]:
         """Take files in and return at once; the worker does the rest. The collection is made if it is new."""
+        collection = collection.strip()
         if all(row.name != collection for row in self.collections()):
             self.add_collection(collection, profile or "general")
         added = []
         for path in paths:
             try:
+                _check_readable(path)
                 with for_people():
                     row, created = self.store.documents.add(path, collection, memories=memories)
             except AttestError as error:
@@ -349,12 +361,26 @@ def _load(settings: Settings) -> tuple[Engine, Embedder]:
     return engine, SentenceEmbedder(settings.embedder, device=settings.device)
 
 
+def _check_readable(path: Path) -> None:
+    """Raises AttestError, which names the whole path: the same name may stand in several folders."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise AttestError(f"{path}: there is no such file or folder; check the path") from None
+    except OSError as error:
+        raise AttestError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+    if not stat.S_ISREG(mode):
+        raise AttestError(f"{path}: this is not a file that can be read; give a document or a folder")
+    if not os.access(path, os.R_OK):
+        raise AttestError(f"{path}: no permission to read this file; change its permissions or copy it")
+
+
 def _document_view(row: DocumentRow) -> DocumentView:
     job = row.job
     return DocumentView(
         row.id,
         row.name,
-        row.status,
+        settled_status(row),
         job.stage if job else None,
         job.done if job else 0,
         job.total if job else 0,
@@ -363,5 +389,5 @@ def _document_view(row: DocumentRow) -> DocumentView:
         row.memory_count,
         row.bytes,
         [(warning.page, warning.message) for warning in row.warnings],
-        row.error,
+        settled_error(row),
     )

@@ -1,7 +1,11 @@
 """`attest serve`: the web page, its models and its worker, in one foreground process."""
 
+import contextlib
 import logging
+import os
+import signal
 import socket
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -16,7 +20,7 @@ from app.web.server import build_app
 
 log = logging.getLogger(__name__)
 
-SAMPLES = {"Sample contracts and opinions": "legal", "Sample clinical guidance": "medical"}
+SAMPLES = {"Sample contracts": "legal", "Sample guidance": "medical"}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -27,14 +31,17 @@ def serve(settings: Settings, host: str, port: int, workers: int, samples: bool)
             f"serving on {host} would show these documents to other machines, and there are no user accounts "
             "yet; use 127.0.0.1"
         )
-    with Service(settings) as service:
+    # uvicorn ends in order and then raises the signal again, which must not skip what is closed below
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with Service(settings) as service, contextlib.suppress(KeyboardInterrupt):
         if samples:
             add_samples(service)
         listener = _listen(host, port)
         port = listener.getsockname()[1]
         service.warm()
         with Supervisor(settings, workers):
-            click.echo(f"Attest is ready at http://{host}:{port}", err=True)
+            shown = f"[{host}]" if ":" in host else host
+            click.echo(f"Attest is ready at http://{shown}:{port}", err=True)
             config = uvicorn.Config(build_app(service), log_level="warning", access_log=False)
             uvicorn.Server(config).run(sockets=[listener])
 
@@ -50,9 +57,11 @@ def add_samples(service: Service) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name != "nt":  # there it would take the port away from another program
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()  # two sockets may be bound to one port, but only one can listen
     except OSError as error:
         listener.close()
         raise AttestError(

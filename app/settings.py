@@ -46,7 +46,7 @@ def load() -> Settings:
     names = {field.name for field in fields(Settings)} - {"home"}
     values: dict[str, str] = {}
     file = home / "settings.toml"
-    if file.is_file():
+    if os.path.lexists(file):
         try:
             values = {
                 key: str(value) for key, value in tomllib.loads(file.read_text(encoding="utf-8")).items()

@@ -5,6 +5,7 @@ is gone.
 """
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -37,6 +38,8 @@ def worker_command(settings: Settings, *extra: str) -> list[str]:
         settings.quantisation,
         "--format",
         settings.memory_format,
+        "--parent",
+        str(os.getpid()),
         *extra,
     ]
 
@@ -82,8 +85,10 @@ class Supervisor:
         deaths = 0
         while not self._stop.is_set():
             started = time.monotonic()
-            process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
             with self._lock:
+                if self._stop.is_set():  # closed meanwhile: nobody would end a worker started now
+                    return
+                process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
                 self._running.add(process)
             status = process.wait()
             with self._lock:

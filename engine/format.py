@@ -28,13 +28,17 @@ class MemoryFormat:
     selection: name of the rule that chooses them, a key of `engine.selection.RULES`.
     positions: "parallel" puts every memory at the same interval of `REFERENCE_TOKENS` positions behind
         the prefix (the paper's choice); "serial" one behind the other.
-    codec: number format on disk.
+    temperature: attention scores of memories are divided by it. References that were encoded apart draw too
+        little attention from a model that expects one text; below 1 gives it back (APE, arXiv 2502.05431).
+        1 is the plain joint softmax.
+    codec: number format on disk (engine.codec).
     """
 
     layers: tuple[int, ...]
     tokens_per_head: int = REFERENCE_TOKENS
     selection: str = "attention"
     positions: Positions = "parallel"
+    temperature: float = 1.0
     codec: Codec = "fp16"
 
     def __post_init__(self) -> None:
@@ -42,6 +46,8 @@ class MemoryFormat:
             raise ValueError(f"layers must be ascending and not empty, got {self.layers}")
         if not 1 <= self.tokens_per_head <= REFERENCE_TOKENS:
             raise ValueError(f"tokens_per_head must be 1..{REFERENCE_TOKENS}, got {self.tokens_per_head}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
 
     @property
     def dense(self) -> bool:

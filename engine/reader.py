@@ -23,8 +23,9 @@ from engine.transformer import Transformer, causal_mask
 class MemoryBlock:
     """Memories side by side, ready to be attended to.
 
-    keys (rotated), values: (L, H, N, D). tokens: (L, H, N) int64, column -> slot * REFERENCE_TOKENS + token
-    index. columns: how many of the N columns each slot (memory) takes.
+    keys (rotated, divided by the format's temperature), values: (L, H, N, D). tokens: (L, H, N) int64,
+    column -> slot * REFERENCE_TOKENS + token index. columns: how many of the N columns each slot (memory)
+    takes.
     """
 
     keys: torch.Tensor
@@ -88,7 +89,7 @@ def load(
     cos, sin = transformer.angles(positions.to(transformer.device))
     offsets = (indices + place * step).to(transformer.device)  # (L, H, N)
     return MemoryBlock(
-        rotate(keys, cos[offsets], sin[offsets]),
+        rotate(keys, cos[offsets], sin[offsets]) / fmt.temperature,
         values,
         (indices + slot * REFERENCE_TOKENS).to(transformer.device),
         columns,

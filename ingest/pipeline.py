@@ -7,19 +7,23 @@ cannot be asked yet and goes on where it stopped: what is left to do is always "
 
 import logging
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from engine.errors import EngineError
 from engine.protocol import Embedder, Engine
 from ingest import sandbox
 from ingest.chunk import Reference, chunk
 from ingest.document import DocumentInfo, Page, PageWarning
 from ingest.errors import EmptyFile, IngestError
-from storage.records import DocumentRow, JobRow, NewReference, PageHeading, PageRow, Stage
+from storage.errors import DocumentNotFound, JobLost, StorageError, StoreUnavailable
+from storage.records import Arrays, DocumentRow, JobRow, NewReference, PageHeading, PageRow, Stage
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,7 @@ log = logging.getLogger(__name__)
 PAGES_PER_WRITE = 16
 TEXTS_PER_EMBEDDING = 64
 MEMORIES_PER_SHARD = 64
+MEMORIES_PER_STEP = 16  # one batch of the engine; between steps the worker reports, stops or gives way
 REPORT_SECONDS = 0.3  # progress is written at most this often
 WRITE_PRIORITY = 0  # behind reading: a document that cannot be asked yet goes first
 
@@ -35,15 +40,24 @@ class Stopped(Exception):
     """The job was cancelled, or its document is gone."""
 
 
-class Progress:
-    """Reports a job's stage to its row and raises Stopped once cancelling was asked for."""
+class GivenBack(Exception):
+    """The worker was told to stop; the job goes back into the queue."""
 
-    def __init__(self, store: Store, job: JobRow, owner: str) -> None:
-        self._store, self._job, self._owner = store, job, owner
+
+class Progress:
+    """Reports a job's stage to its row.
+
+    Raises Stopped once cancelling was asked for, and GivenBack once `stop` is set.
+    """
+
+    def __init__(self, store: Store, job: JobRow, owner: str, stop: threading.Event) -> None:
+        self._store, self._job, self._owner, self._stop = store, job, owner, stop
         self._stage: Stage | None = None
         self._reported = 0.0
 
     def __call__(self, stage: Stage, done: int, total: int) -> None:
+        if self._stop.is_set():
+            raise GivenBack
         now = time.monotonic()
         if stage == self._stage and done < total and now - self._reported < REPORT_SECONDS:
             return
@@ -53,10 +67,21 @@ class Progress:
 
 
 class Pipeline:
-    """Runs jobs with one engine and one embedder. `owner` is the worker's id in the job rows."""
+    """Runs jobs with one engine and one embedder.
 
-    def __init__(self, store: Store, engine: Engine, embedder: Embedder, owner: str) -> None:
+    owner: the worker's id in the job rows. stop: once set, the job that runs is given back at its next step.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        embedder: Embedder,
+        owner: str,
+        stop: threading.Event | None = None,
+    ) -> None:
         self._store, self._engine, self._embedder, self._owner = store, engine, embedder, owner
+        self._stop = stop or threading.Event()
         fingerprint = engine.fingerprint
         self._bank = store.banks.open(fingerprint.id, fingerprint.to_json())
 
@@ -65,33 +90,40 @@ class Pipeline:
 
         Raises JobLost when another worker has taken the job over, and StoreUnavailable.
         """
-        progress = Progress(self._store, job, self._owner)
         started = time.monotonic()
+        try:
+            self._do(job, Progress(self._store, job, self._owner, self._stop))
+        except DocumentNotFound:
+            log.info("document %s was deleted while job %d ran", job.document_id, job.id)
+        log.info(
+            "job %d (%s) of %s took %.1f s", job.id, job.kind, job.document_id, time.monotonic() - started
+        )
+
+    def _do(self, job: JobRow, progress: Progress) -> None:
         try:
             if job.kind == "ingest":
                 self._ingest(job, progress)
             elif not self._write_memories(job, progress):
                 self._store.jobs.requeue(job.id)
                 return
+        except GivenBack:
+            self._store.jobs.requeue(job.id)
+            log.info("job %d (%s) of %s: given back", job.id, job.kind, job.document_id)
         except Stopped:
             self._end(job, "cancelled", None)
-        except IngestError as error:
+        except (DocumentNotFound, JobLost, StoreUnavailable):
+            raise
+        except (EngineError, IngestError, StorageError) as error:
             self._end(job, "failed", str(error))
         else:
             self._store.jobs.finish(job.id, "done", owner=self._owner)
-        log.info(
-            "job %d (%s) of %s took %.1f s", job.id, job.kind, job.document_id, time.monotonic() - started
-        )
 
-    def _end(self, job: JobRow, status: str, error: str | None) -> None:
+    def _end(self, job: JobRow, status: Literal["cancelled", "failed"], error: str | None) -> None:
         log.info("job %d (%s) of %s: %s", job.id, job.kind, job.document_id, status)
-        cancelled = status == "cancelled"
-        if not self._store.jobs.finish(
-            job.id, "cancelled" if cancelled else "failed", error, owner=self._owner
-        ):
+        if not self._store.jobs.finish(job.id, status, error, owner=self._owner):
             return  # deleted meanwhile, with its document
         if job.kind == "ingest":
-            self._store.documents.set_status(job.document_id, "cancelled" if cancelled else "failed", error)
+            self._store.documents.set_status(job.document_id, status, error)
 
     def _ingest(self, job: JobRow, progress: Progress) -> None:
         document = self._store.documents.get(job.document_id)
@@ -109,7 +141,7 @@ class Pipeline:
             self._store.jobs.enqueue(
                 "memories",
                 document.id,
-                collection=_first(document.collections),
+                collection=_first(self._store.documents.get(document.id).collections),
                 path=job.path,
                 priority=WRITE_PRIORITY,
             )
@@ -145,16 +177,20 @@ class Pipeline:
         total = len(self._store.references.of_document(job.document_id))
         left = self._store.references.count_without_memory(job.document_id, self._bank.fingerprint_id)
         while left:
-            progress("writing", total - left, total)
             if self._store.jobs.waiting("ingest"):
                 return False
             rows = self._store.references.without_memory(
                 job.document_id, self._bank.fingerprint_id, MEMORIES_PER_SHARD
             )
-            memories = self._engine.write([row.token_ids.tolist() for row in rows])
-            self._bank.write(
-                [(row.id, memory.to_arrays()) for row, memory in zip(rows, memories, strict=True)]
-            )
+            memories: list[tuple[int, Arrays]] = []
+            for first in range(0, len(rows), MEMORIES_PER_STEP):
+                if first and self._store.jobs.waiting("ingest"):
+                    break
+                progress("writing", total - left + first, total)
+                step = rows[first : first + MEMORIES_PER_STEP]
+                written = self._engine.write([row.token_ids.tolist() for row in step])
+                memories += [(row.id, new.to_arrays()) for row, new in zip(step, written, strict=True)]
+            self._bank.write(memories)
             left = self._store.references.count_without_memory(job.document_id, self._bank.fingerprint_id)
         progress("writing", total, total)
         self._finish_document(job.document_id)
@@ -202,7 +238,8 @@ class Reading:
 def _named(original: Path, name: str) -> Iterator[Path]:
     """The stored file under its own name: errors quote it, and its suffix tells text formats apart."""
     with tempfile.TemporaryDirectory(prefix="attest-") as folder:
-        link = Path(folder) / (name.replace("/", "_").replace("\0", "_")[-120:] or "document")
+        plain = name.replace("/", "_").replace("\0", "_").encode()[-200:].decode(errors="ignore")
+        link = Path(folder) / (plain or "document")
         link.symlink_to(original.absolute())
         yield link
 

@@ -34,11 +34,14 @@ BEAT_SECONDS = 3.0
 def work(
     store: Store, pipeline: Pipeline, owner: str, stop: threading.Event, until_idle: bool = False
 ) -> None:
-    """Take jobs until `stop` is set, or until there are none if `until_idle`."""
+    """Take jobs until `stop` is set, or, if `until_idle`, until none is queued or running.
+
+    A running job that is not ours may be that of a worker that died: its lease is waited for.
+    """
     while not stop.is_set():
         job = store.jobs.claim(owner)
         if job is None:
-            if until_idle:
+            if until_idle and not store.jobs.list(limit=1, status="running"):
                 return
             stop.wait(IDLE_SECONDS)
             continue
@@ -48,9 +51,8 @@ def work(
             log.warning("job %d was taken over by another worker", job.id)
 
 
-def beat(store: Store, owner: str, stop: threading.Event) -> None:
+def beat(store: Store, owner: str, stop: threading.Event, parent: int) -> None:
     """Say every few seconds that this worker lives, and stop when the process that started it is gone."""
-    parent = os.getppid()
     while not stop.is_set():
         try:
             store.workers.beat(owner, os.getpid())
@@ -72,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quantisation", default="none", choices=("none", "8bit", "4bit"))
     parser.add_argument("--format", default="default")
     parser.add_argument("--until-idle", action="store_true")
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="stop when it is not the parent")
     options = parser.parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s worker %(levelname)s %(message)s"
@@ -84,11 +87,15 @@ def main(arguments: list[str] | None = None) -> int:
     owner = f"{os.getpid()}-{uuid4().hex[:8]}"
     try:
         with Store.open(options.home) as store:
-            threading.Thread(target=beat, args=(store, owner, stop), daemon=True).start()
-            engine, embedder = _models(options)
-            work(store, Pipeline(store, engine, embedder, owner), owner, stop, options.until_idle)
-            stop.set()
-            store.workers.gone(owner)
+            heart = threading.Thread(target=beat, args=(store, owner, stop, options.parent), daemon=True)
+            heart.start()
+            try:
+                engine, embedder = _models(options)
+                work(store, Pipeline(store, engine, embedder, owner, stop), owner, stop, options.until_idle)
+            finally:
+                stop.set()
+                heart.join()  # a last beat after `gone` would make the dead look alive
+                store.workers.gone(owner)
     except (EngineError, StorageError) as error:
         log.error("%s", error)
         return 1
@@ -105,7 +112,11 @@ def _models(options: argparse.Namespace) -> tuple[Engine, Embedder]:
         quantisation=options.quantisation,
         cache=options.home / "models",
     )
-    engine = TorchEngine(loaded, format_of(options.format, loaded.transformer.layers))
+    try:
+        memory_format = format_of(options.format, loaded.transformer.layers)
+    except ValueError as error:
+        raise EngineError(str(error)) from error
+    engine = TorchEngine(loaded, memory_format)
     embedder = SentenceEmbedder(options.embedder, device=options.device)
     log.info("models loaded in %.1f s", time.monotonic() - started)
     return engine, embedder

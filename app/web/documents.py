@@ -46,7 +46,8 @@ def stage_words(document: DocumentView) -> str:
     if document.stage == "writing":
         return f"remembering {document.done} of {_count(document.total, 'passage')}"
     if document.status == "answerable":
-        return f"{_count(document.references, 'passage')}, remembered when first used"
+        when = "waiting to be remembered" if document.stage == "waiting" else "remembered when first used"
+        return f"{_count(document.references, 'passage')}, {when}"
     return "waiting"
 
 

@@ -84,14 +84,27 @@ def questions(data: Path, engine: TorchEngine, count: int, seed: int) -> list[di
 
 def formats(layers: int) -> dict[str, MemoryFormat]:
     dense = MemoryFormat(tuple(range(layers)))
-    table = {"all layers, all tokens": dense}
-    for k in (64, 32, 16, 8):
-        for rule in ("attention", "attention_value_norm"):
-            table[f"all layers, {k} per head, {rule}"] = replace(dense, tokens_per_head=k, selection=rule)
-    table["all layers, all tokens, int8"] = replace(dense, codec="int8")
-    table["all layers, all tokens, serial"] = replace(dense, positions="serial")
-    table["first half, all tokens"] = replace(dense, layers=tuple(range(layers // 2)))
-    table["first half, 8 per head (the paper's)"] = MemoryFormat.paper(layers)
+    half, paper = replace(dense, layers=tuple(range(layers // 2))), MemoryFormat.paper(layers)
+    table = {
+        "all layers, all tokens": dense,
+        "all layers, all tokens, serial": replace(dense, positions="serial"),
+    }
+    small = replace(dense, codec="int8", selection="attention_value_norm")
+    for k in (128, 96, 64, 48, 32, 16, 8):
+        name = "all tokens" if k == 128 else f"{k} per head by value norm"
+        for temperature in (1.0, 0.85, 0.75, 0.65):
+            table[f"all layers, {name}, int8, temperature {temperature}"] = replace(
+                small, tokens_per_head=k, temperature=temperature
+            )
+    for k in (64, 32, 8):
+        table[f"all layers, {k} per head by attention, temperature 0.75"] = replace(
+            dense, tokens_per_head=k, temperature=0.75
+        )
+    for temperature in (1.0, 0.75):
+        table[f"first half, all tokens, temperature {temperature}"] = replace(half, temperature=temperature)
+        table[f"first half, 8 per head (the paper's), temperature {temperature}"] = replace(
+            paper, temperature=temperature
+        )
     return table
 
 
@@ -125,9 +138,14 @@ def main() -> None:
         table["no references"].append(nll(plain, question, None, text=False))
         table["text in the prompt"].append(nll(plain, question, None, text=True))
         ids = [reference_ids(plain, title, text) for title, text in question["passages"]]
+        written: dict[MemoryFormat, list[KeyedMemory]] = {}
         for name, engine in engines.items():
-            memories = [KeyedMemory(i, memory) for i, memory in enumerate(engine.write(ids))]
-            table.setdefault(name, []).append(nll(engine, question, memories, text=False))
+            stored = replace(
+                engine.format, temperature=1.0, positions="parallel"
+            )  # what changes reading only
+            if stored not in written:
+                written[stored] = [KeyedMemory(i, memory) for i, memory in enumerate(engine.write(ids))]
+            table.setdefault(name, []).append(nll(engine, question, written[stored], text=False))
         if number % 10 == 0:
             means = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in table.items())
             print(f"{number} questions: {means}", file=sys.stderr)
