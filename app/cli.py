@@ -52,8 +52,7 @@ def show(data: Any, printed: bool, lines: Iterable[str]) -> None:
     """JSON if asked for, else lines for people."""
     if printed:
         lines = [json.dumps(data, default=_plain, ensure_ascii=False)]
-    for line in lines:
-        # a file name need not be text; JSON reads the escape as the same name
+    for line in lines:  # a file name need not be text; JSON reads the escape as the same name
         click.echo(line.encode("utf-8", "backslashreplace").decode())
 
 
@@ -66,7 +65,7 @@ def _plain(value: Any) -> Any:
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--collection", default=DEFAULT_COLLECTION, show_default=True)
-@click.option("--profile", type=click.Choice(PROFILES))
+@click.option("--profile", type=click.Choice(PROFILES), help="Of the collection, if it is new.")
 @click.option("--memories/--no-memories", default=True, help="Write memories now, or on first use.")
 @click.option("--wait/--no-wait", default=True, help="Return when all is written, or at once.")
 @as_json
@@ -101,7 +100,10 @@ def ingest(
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=256, show_default=True)
 @as_json
 def ask(question: str, collection: str, mode: Mode, backend: str, max_tokens: int, as_json: bool) -> None:
-    """Ask a collection. The answer streams; its citations follow."""
+    """Ask a collection. The answer streams; its citations follow.
+
+    Mode memory reads the documents as memories, text puts them into the prompt, none uses no documents.
+    """
     with Service(settings_of.load()) as service:
         answer: Answer | None = None
         for event in service.ask(question, collection, mode=mode, max_tokens=max_tokens):
@@ -368,7 +370,7 @@ def serve(host: str, port: int, workers: int, samples: bool) -> None:
 @click.option("--offline", is_flag=True, help="Also prove that loading and answering open no connection.")
 @as_json
 def doctor(offline: bool, as_json: bool) -> None:
-    """What is installed, which device is used and why, models, store, free disk."""
+    """Check the installation, device, models, store and disk."""
     from app.doctor import examine
 
     report = examine(settings_of.load(), offline=offline)
@@ -381,7 +383,7 @@ def doctor(offline: bool, as_json: bool) -> None:
 
 @main.group()
 def bench() -> None:
-    """Benchmarks; sides are compared within one run, and the ratios are the result."""
+    """Benchmarks. Sides are compared within one run; the ratios are the result."""
 
 
 @bench.command("ingest")

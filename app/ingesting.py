@@ -6,7 +6,6 @@ Uses the worker that runs already (the served page's, say), else one of its own 
 import logging
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 WORKER_TRIES = 3
+STDERR = 2  # stdout is for outcomes only
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _wait(service: Service, pending: dict[str, Path]) -> Iterator[Outcome]:
                 with for_people():
                     alive = service.store.workers.alive()
                 if not alive:
-                    worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+                    worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=STDERR)
             time.sleep(POLL_SECONDS)
     finally:
         if worker is not None and worker.poll() is None:

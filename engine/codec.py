@@ -12,8 +12,11 @@ import torch
 
 _LARGEST = 127
 
+# numbers and, for int8, their scales
+Encoded = tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None]
 
-def encode(vectors: torch.Tensor, codec: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None]:
+
+def encode(vectors: torch.Tensor, codec: str) -> Encoded:
     """(..., D) of any float type to (..., D) numbers and, for int8, (...) scales."""
     if codec == "fp32":
         return vectors.to(torch.float32).cpu().numpy(), None

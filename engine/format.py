@@ -62,6 +62,10 @@ class MemoryFormat:
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "layers": list(self.layers)}
 
+    def stored(self) -> dict[str, Any]:
+        """The fields that decide what is on disk; positions and temperature are applied when it is read."""
+        return {k: v for k, v in self.to_json().items() if k not in ("positions", "temperature")}
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "MemoryFormat":
         return cls(**{**data, "layers": tuple(data["layers"])})
@@ -75,6 +79,7 @@ class Fingerprint:
     quantisation: how the weights are held in memory, since that changes what they write.
     prefix: token ids of the shared prefix.
     rope: the rotary embedding's parameters as canonical JSON.
+    format: only what decides the stored numbers counts (`MemoryFormat.stored`).
     """
 
     weights: str
@@ -86,7 +91,7 @@ class Fingerprint:
     format: MemoryFormat
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "prefix": list(self.prefix), "format": self.format.to_json()}
+        return {**asdict(self), "prefix": list(self.prefix), "format": self.format.stored()}
 
     @property
     def id(self) -> str:

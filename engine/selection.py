@@ -21,13 +21,16 @@ def attention(
     -inf at padding.
     """
     batch, heads, tokens, dim = keys.shape
-    grouped = queries.reshape(batch, heads, -1, dim)  # (B, H, G*T, D)
-    scores = torch.matmul(grouped, keys.transpose(-1, -2)).float() * scaling  # (B, H, G*T, T)
-    scores = scores.masked_fill(~valid[:, None, None, :], float("-inf")).softmax(dim=-1)
-    groups = grouped.shape[2] // tokens
-    row_valid = valid.repeat(1, groups)[:, None, :, None]  # (B, 1, G*T, 1)
-    received = (scores * row_valid).sum(dim=2)  # (B, H, T)
-    return received.masked_fill(~valid[:, None, :], float("-inf"))
+    grouped = (queries * scaling).reshape(batch, heads, -1, dim)  # (B, H, G*T, D)
+    scores = torch.matmul(grouped, keys.transpose(-1, -2))  # (B, H, G*T, T)
+    padded = not bool(valid.all())
+    if padded:
+        scores.masked_fill_(~valid[:, None, None, :], float("-inf"))
+    shares = scores.softmax(dim=-1, dtype=torch.float32)
+    rows = valid.float().repeat(1, grouped.shape[2] // tokens)  # (B, G*T): padding asks for nothing
+    # a product with the rows' weights sums them in one pass; these arrays are the largest of the whole write
+    received = torch.matmul(rows[:, None, None, :], shares)[:, :, 0]  # (B, H, T)
+    return received.masked_fill(~valid[:, None, :], float("-inf")) if padded else received
 
 
 def attention_value_norm(
@@ -45,11 +48,12 @@ def attention_value_norm(
 RULES: dict[str, Rule] = {"attention": attention, "attention_value_norm": attention_value_norm}
 
 
-def select(scores: torch.Tensor, lengths: list[int], tokens_per_head: int) -> list[torch.Tensor]:
+def select(scores: torch.Tensor, tokens_per_head: int) -> torch.Tensor:
     """The best tokens of each reference, ascending.
 
-    scores (B, H, T), -inf at padding. Returns B tensors (H, min(tokens_per_head, length)) of int64.
+    scores (B, H, T), -inf at padding. Returns (B, H, K) int64, K = min(tokens_per_head, T); a reference
+    with fewer than K tokens has all of its tokens first and then T, which is no token.
     """
-    longest = min(tokens_per_head, scores.shape[-1])
-    best = scores.topk(longest, dim=-1).indices  # (B, H, K), best first
-    return [best[i, :, : min(tokens_per_head, n)].sort(dim=-1).values for i, n in enumerate(lengths)]
+    tokens = scores.shape[-1]
+    best = scores.topk(min(tokens_per_head, tokens), dim=-1, sorted=False)
+    return best.indices.masked_fill(best.values == float("-inf"), tokens).sort(dim=-1).values

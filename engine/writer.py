@@ -6,12 +6,14 @@ run in batches bounded by a token budget, longest first, so that padding is smal
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
-from engine.codec import encode
+from engine.codec import Encoded, encode
 from engine.errors import MemoryMismatch
 from engine.format import REFERENCE_TOKENS, MemoryFormat
 from engine.memory import ExplicitMemory
@@ -20,6 +22,14 @@ from engine.selection import RULES, select
 from engine.transformer import Transformer
 
 TOKEN_BUDGET = 2048  # tokens per batch: large enough to keep matrix units busy, small enough for any laptop
+
+
+class Kept(NamedTuple):
+    """What one memory layer keeps of a batch: encoded (B, H, K, D) keys and values, and (B, H, K) uint8."""
+
+    keys: Encoded
+    values: Encoded
+    indices: npt.NDArray[np.uint8]
 
 
 class WritePass:
@@ -35,7 +45,7 @@ class WritePass:
         self.valid = torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
         # causal over the reference, everything sees the prefix; padding comes last, so nothing sees it
         self.mask = torch.ones(longest, prefix + longest, dtype=torch.bool, device=device).tril(prefix)
-        self.kept: list[tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]] = []
+        self.kept: list[Kept] = []
 
     def attend(
         self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
@@ -55,31 +65,44 @@ class WritePass:
         )
 
     def _keep(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float) -> None:
-        heads = keys.shape[1]
         if self.format.dense:
-            chosen = [torch.arange(n, device=keys.device).expand(heads, n) for n in self.lengths]
-            kept_keys = [keys[i, :, :n] for i, n in enumerate(self.lengths)]
-            kept_values = [values[i, :, :n] for i, n in enumerate(self.lengths)]
+            chosen = torch.arange(keys.shape[2], device=keys.device).expand(*keys.shape[:2], -1)
         else:
             scores = RULES[self.format.selection](queries, keys, values, self.valid, scaling)
-            chosen = select(scores, self.lengths, self.format.tokens_per_head)
-            index = [c[..., None].expand(-1, -1, keys.shape[-1]) for c in chosen]
-            kept_keys = [keys[i].gather(1, c) for i, c in enumerate(index)]
-            kept_values = [values[i].gather(1, c) for i, c in enumerate(index)]
-        self.kept.append((kept_keys, kept_values, chosen))
+            chosen = select(scores, self.format.tokens_per_head)  # (B, H, K)
+            where = chosen.clamp(max=keys.shape[2] - 1)[..., None].expand(-1, -1, -1, keys.shape[-1])
+            keys, values = keys.gather(2, where), values.gather(2, where)
+        self.kept.append(
+            Kept(
+                encode(keys, self.format.codec),
+                encode(values, self.format.codec),
+                chosen.clamp(max=255).to(torch.uint8).cpu().numpy(),
+            )
+        )
 
     def memories(self) -> list[ExplicitMemory]:
         """One memory per reference of the batch, in its order."""
-        result = []
-        for i, length in enumerate(self.lengths):
-            codec = self.format.codec
-            keys, key_scales = encode(torch.stack([layer[0][i] for layer in self.kept]), codec)
-            values, value_scales = encode(torch.stack([layer[1][i] for layer in self.kept]), codec)
-            indices = torch.stack([layer[2][i] for layer in self.kept]).to(torch.uint8)
-            result.append(
-                ExplicitMemory(keys, values, indices.cpu().numpy(), length, key_scales, value_scales)
-            )
-        return result
+        return [self._memory(i, length) for i, length in enumerate(self.lengths)]
+
+    def _memory(self, i: int, length: int) -> ExplicitMemory:
+        count = min(length, self.format.tokens_per_head)
+
+        def joined(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+            return np.stack([array[i, :, :count] for array in arrays])  # (L, H, K, ...)
+
+        def scales(of: list[Encoded]) -> npt.NDArray[np.float32] | None:
+            found = [scale for _, scale in of if scale is not None]
+            return joined(found) if found else None
+
+        keys, values = [layer.keys for layer in self.kept], [layer.values for layer in self.kept]
+        return ExplicitMemory(
+            joined([numbers for numbers, _ in keys]),
+            joined([numbers for numbers, _ in values]),
+            joined([layer.indices for layer in self.kept]),
+            length,
+            scales(keys),
+            scales(values),
+        )
 
 
 def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:

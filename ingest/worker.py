@@ -14,13 +14,10 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
-from engine.embedding import SentenceEmbedder
 from engine.errors import EngineError
 from engine.fake import FakeEmbedder, FakeEngine
-from engine.loading import load
 from engine.protocol import Embedder, Engine
 from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL
-from engine.torch_engine import TorchEngine, format_of
 from ingest.pipeline import Pipeline
 from storage.errors import JobLost, StorageError
 from storage.store import Store
@@ -105,6 +102,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _models(options: argparse.Namespace) -> tuple[Engine, Embedder]:
     if options.model == "fake":
         return FakeEngine(), FakeEmbedder()
+    from engine.embedding import SentenceEmbedder
+    from engine.loading import load
+    from engine.torch_engine import TorchEngine, format_of
+
     started = time.monotonic()
     loaded = load(
         options.model,

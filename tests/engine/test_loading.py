@@ -137,7 +137,8 @@ def test_memories_are_asked_for_by_chunk(default_engine: TorchEngine) -> None:
 
 
 def test_formats_by_name() -> None:
-    assert format_of("default", 30).dense
+    default = format_of("default", 30)
+    assert (default.layers, default.tokens_per_head, default.codec) == (tuple(range(30)), 96, "int8")
     paper = format_of("paper", 30)
     assert (paper.layers, paper.tokens_per_head, paper.selection) == (tuple(range(15)), 8, "attention")
     own = format_of('{"tokens_per_head": 32, "layers": [3, 4]}', 30)

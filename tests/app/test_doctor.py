@@ -1,0 +1,74 @@
+"""What `attest doctor` finds, and that its proof of being offline can fail."""
+
+import contextlib
+import socket
+from pathlib import Path
+
+import pytest
+
+from app import service as service_of
+from app.doctor import examine
+from app.service import Service
+from app.settings import Settings
+from engine.fake import FakeEmbedder
+from tests.app.conftest import LEASE, add, attest
+
+pytestmark = pytest.mark.usefixtures("fake_model")
+
+
+def state(report: dict, name: str) -> tuple[str, str]:
+    return next((check["state"], check["message"]) for check in report["checks"] if check["name"] == name)
+
+
+def test_all_is_well(home: Path) -> None:
+    done = attest("doctor", "--offline", "--json")
+    assert done.status == 0
+    assert done.json["ok"]
+    assert {check["state"] for check in done.json["checks"]} <= {"ok", "warning"}
+    assert state(done.json, "offline")[0] == "ok"
+    assert "none running" in state(done.json, "worker")[1]
+    assert "model fake" in attest("doctor").stdout
+
+
+def test_a_lost_shard_is_found(service: Service, keep, home: Path) -> None:
+    add(service, keep("lease.md", LEASE))
+    for shard in (home / "bank").rglob("*.safetensors"):
+        shard.unlink()
+    done = attest("doctor", "--json")
+    assert done.status == 1
+    assert state(done.json, "store")[0] == "error"
+    assert "shards are missing" in state(done.json, "store")[1]
+
+
+def test_a_store_that_cannot_be_opened(home: Path) -> None:
+    home.write_text("a file")
+    done = attest("doctor", "--json")
+    assert done.status == 1
+    assert state(done.json, "store")[0] == "error"
+
+
+def test_a_device_that_is_not_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    report = examine(Settings(home, "fake", device="cuda"), offline=False)
+    assert not report["ok"]
+    assert "CUDA was asked for" in state(report, "device")[1]
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_model_that_calls_home_is_caught(
+    home: Path, monkeypatch: pytest.MonkeyPatch, by_name: bool
+) -> None:
+    class Talkative(FakeEmbedder):
+        def embed(self, texts):
+            with contextlib.suppress(OSError), socket.socket() as own:  # telemetry fails silently
+                if by_name:
+                    socket.create_connection(("example.invalid", 443))
+                else:
+                    own.connect(("127.0.0.1", 9))
+            return super().embed(texts)
+
+    monkeypatch.setattr(service_of, "FakeEmbedder", Talkative)
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+    report = examine(Settings(home, "fake"), offline=True)
+    assert state(report, "offline") == ("error", "1 connections were tried")
+    assert (socket.socket.connect, socket.getaddrinfo) == (connect, look_up)
