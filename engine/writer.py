@@ -1,8 +1,13 @@
 """References become explicit memories (Memory^3, sections 3.1 and 3.3).
 
 Each reference is encoded alone behind the shared prefix, no training involved. Per memory layer and
-key-value head the format's rule picks the tokens that are kept; nothing of the prefix is. References
-run in batches bounded by a token budget, longest first, so that padding is small and memory use flat.
+key-value head the format's rule picks the tokens that are kept; nothing of the prefix is.
+
+References are packed one behind the other into batches of exactly `PACK_TOKENS` tokens, the rest of the last
+one filled up. Kernels choose how to add numbers up by the shape of a product, so with one shape a memory
+depends on its reference alone, to the last bit: written now or in the background, alone or with others
+(tests hold this). Packing also leaves no padding where the work is; only attention, a small part of it, runs
+on references padded to `REFERENCE_TOKENS`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +26,8 @@ from engine.rotary import rotate
 from engine.selection import RULES, select
 from engine.transformer import Transformer
 
-TOKEN_BUDGET = 2048  # tokens per batch: large enough to keep matrix units busy, small enough for any laptop
+# room for the five references of a cold start in one batch, and enough to keep matrix units busy
+PACK_TOKENS = 1024
 
 
 class Kept(NamedTuple):
@@ -33,29 +39,38 @@ class Kept(NamedTuple):
 
 
 class WritePass:
-    """Attention of references behind the prefix, keeping each memory layer's selected keys and values."""
+    """Attention of packed references, each behind the prefix, keeping the memory layers' keys and values."""
 
     def __init__(self, transformer: Transformer, fmt: MemoryFormat, lengths: list[int]) -> None:
-        longest, device = max(lengths), transformer.device
-        prefix = len(transformer.prefix)
+        device, prefix = transformer.device, len(transformer.prefix)
         self.format = fmt
         self.lengths = lengths
         self.prefix_keys, self.prefix_values = transformer.prefix_kv
-        self.cos, self.sin = transformer.angles(torch.arange(prefix, prefix + longest, device=device))
-        self.valid = torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
+        starts = np.cumsum([0, *lengths[:-1]])
+        steps = torch.arange(REFERENCE_TOKENS, device=device)
+        counts = torch.tensor(lengths, device=device)[:, None]
+        self.valid = steps < counts  # (B, R) with R = REFERENCE_TOKENS
+        # column of the pack that each token of each padded reference is, and back
+        self.columns = torch.where(self.valid, torch.tensor(starts, device=device)[:, None] + steps, 0)
+        self.cells = torch.zeros(PACK_TOKENS, dtype=torch.long, device=device)
+        self.cells[: sum(lengths)] = torch.nonzero(self.valid.flatten())[:, 0]
+        self.positions = prefix + self.cells % REFERENCE_TOKENS  # (PACK_TOKENS,)
+        self.cos, self.sin = transformer.angles(prefix + steps)
         # causal over the reference, everything sees the prefix; padding comes last, so nothing sees it
-        self.mask = torch.ones(longest, prefix + longest, dtype=torch.bool, device=device).tril(prefix)
+        shape = (REFERENCE_TOKENS, prefix + REFERENCE_TOKENS)
+        self.mask = torch.ones(shape, dtype=torch.bool, device=device).tril(prefix)
         self.kept: list[Kept] = []
 
     def attend(
         self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
     ) -> torch.Tensor:
+        queries, keys, values = (self._padded(x) for x in (queries, keys, values))  # (B, heads, R, D)
         if layer in self.format.layers:
             self._keep(queries, keys, values, scaling)
         batch = keys.shape[0]
         prefix_keys = self.prefix_keys[layer].expand(batch, -1, -1, -1)
         prefix_values = self.prefix_values[layer].expand(batch, -1, -1, -1)
-        return nn.functional.scaled_dot_product_attention(
+        output = nn.functional.scaled_dot_product_attention(
             rotate(queries, self.cos, self.sin),
             torch.cat((prefix_keys, rotate(keys, self.cos, self.sin)), dim=2),
             torch.cat((prefix_values, values), dim=2),
@@ -63,6 +78,12 @@ class WritePass:
             scale=scaling,
             enable_gqa=True,
         )
+        cells = output.transpose(0, 1).flatten(1, 2)  # (Hq, B * R, D)
+        return cells[:, self.cells][None]  # (1, Hq, PACK_TOKENS, D)
+
+    def _padded(self, packed: torch.Tensor) -> torch.Tensor:
+        """(1, heads, PACK_TOKENS, D) -> (B, heads, REFERENCE_TOKENS, D)."""
+        return packed[0][:, self.columns].transpose(0, 1)
 
     def _keep(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float) -> None:
         if self.format.dense:
@@ -105,26 +126,22 @@ class WritePass:
         )
 
 
-def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
-    """Indices of references, longest first, in batches whose padded size stays within the budget."""
-    batch: list[int] = []
-    longest = 0
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and (len(batch) + 1) * longest > token_budget:
-            yield batch
-            batch = []
-        if not batch:
-            longest = lengths[i]
-        batch.append(i)
-    if batch:
-        yield batch
+def packs(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of references in their order, as many to a batch as fit."""
+    pack: list[int] = []
+    room = PACK_TOKENS
+    for i, length in enumerate(lengths):
+        if length > room:
+            yield pack
+            pack, room = [], PACK_TOKENS
+        pack.append(i)
+        room -= length
+    if pack:
+        yield pack
 
 
 def write(
-    transformer: Transformer,
-    fmt: MemoryFormat,
-    references: Sequence[Sequence[int]],
-    token_budget: int = TOKEN_BUDGET,
+    transformer: Transformer, fmt: MemoryFormat, references: Sequence[Sequence[int]]
 ) -> list[ExplicitMemory]:
     """Memories of `references` (token ids), in their order.
 
@@ -134,16 +151,12 @@ def write(
     for i, length in enumerate(lengths):
         if not 1 <= length <= REFERENCE_TOKENS:
             raise MemoryMismatch(f"reference {i} has {length} tokens; 1 to {REFERENCE_TOKENS} fit a memory")
-    memories: list[ExplicitMemory | None] = [None] * len(references)
-    prefix = len(transformer.prefix)
-    for batch in batches(lengths, token_budget):
-        longest = lengths[batch[0]]
-        ids = np.zeros((len(batch), longest), dtype=np.int64)
-        for row, i in enumerate(batch):
-            ids[row, : lengths[i]] = references[i]
-        attest = WritePass(transformer, fmt, [lengths[i] for i in batch])
-        positions = torch.arange(prefix, prefix + longest, device=transformer.device)
-        transformer.hidden(torch.from_numpy(ids).to(transformer.device), positions, attest)
-        for i, memory in zip(batch, attest.memories(), strict=True):
-            memories[i] = memory
-    return [memory for memory in memories if memory is not None]
+    memories: list[ExplicitMemory] = []
+    for pack in packs(lengths):
+        ids = torch.zeros(1, PACK_TOKENS, dtype=torch.long)
+        packed = np.concatenate([np.asarray(references[i], dtype=np.int64) for i in pack])
+        ids[0, : len(packed)] = torch.from_numpy(packed)
+        attest = WritePass(transformer, fmt, [lengths[i] for i in pack])
+        transformer.hidden(ids.to(transformer.device), attest.positions, attest)
+        memories += attest.memories()
+    return memories

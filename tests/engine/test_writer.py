@@ -1,12 +1,13 @@
 """Selection and writing against the obvious loops; batches against one reference at a time."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from engine import selection, writer
+from engine import loading, selection, writer
 from engine.errors import MemoryMismatch
 from engine.format import MemoryFormat
 from engine.loading import LoadedModel
@@ -51,18 +52,33 @@ def test_selected_tokens_are_the_best_and_ascend() -> None:
 
 
 @pytest.mark.parametrize("k", [8, 128])
-def test_a_batch_writes_what_single_references_write(tiny_loaded: LoadedModel, k: int) -> None:
+def test_a_memory_depends_on_its_reference_alone(tiny_loaded: LoadedModel, k: int) -> None:
+    """Bit for bit, whatever is written with it: cold equals warm."""
     fmt = MemoryFormat((0, 2, 3), tokens_per_head=k, codec="fp32")
     generator = np.random.default_rng(1)
-    references = [generator.integers(0, 250, n).tolist() for n in (128, 3, 40, 41, 1, 128, 90)]
-    together = writer.write(tiny_loaded.transformer, fmt, references, token_budget=300)
+    references = [generator.integers(0, 250, n).tolist() for n in (128, 3, 40, 41, 1, 128, 90) * 3]
+    together = writer.write(tiny_loaded.transformer, fmt, references)
     for reference, memory in zip(references, together, strict=True):
         alone = writer.write(tiny_loaded.transformer, fmt, [reference])[0]
         assert memory.length == len(reference)
         assert memory.tokens == min(k, len(reference))
-        np.testing.assert_array_equal(memory.indices, alone.indices)
-        np.testing.assert_allclose(memory.keys, alone.keys, atol=1e-4)
-        np.testing.assert_allclose(memory.values, alone.values, atol=1e-4)
+        for name, array in memory.to_arrays().items():
+            np.testing.assert_array_equal(array, alone.to_arrays()[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_default_model_writes_the_same_memory_cold_and_warm(
+    model_cache: Path, dtype: torch.dtype
+) -> None:
+    loaded = loading.load(dtype=dtype, device="cpu", cache=model_cache)
+    engine = TorchEngine(loaded)
+    generator = np.random.default_rng(2)
+    references = [generator.integers(100, 40_000, n).tolist() for n in generator.integers(20, 129, 24)]
+    warm = engine.write(references)
+    cold = [memory for first in range(0, 24, 5) for memory in engine.write(references[first : first + 5])]
+    for one, other in zip(warm, cold, strict=True):
+        for name, array in one.to_arrays().items():
+            np.testing.assert_array_equal(array, other.to_arrays()[name])
 
 
 def test_a_sparse_memory_is_rows_of_the_dense_one(tiny_loaded: LoadedModel) -> None:
@@ -79,11 +95,12 @@ def test_a_sparse_memory_is_rows_of_the_dense_one(tiny_loaded: LoadedModel) -> N
             np.testing.assert_array_equal(sparse.values[row, head], dense.values[row, head, rows])
 
 
-def test_batches_stay_within_the_budget_and_cover_everything() -> None:
-    lengths = [5, 128, 60, 60, 1, 128, 90]
-    made = list(writer.batches(lengths, 256))
-    assert sorted(i for batch in made for i in batch) == list(range(len(lengths)))
-    assert all(len(batch) * max(lengths[i] for i in batch) <= 256 for batch in made)
+def test_packs_keep_the_order_and_fit() -> None:
+    lengths = [5, 128, 60, 60, 1, 128, 90] * 9
+    made = list(writer.packs(lengths))
+    assert [i for pack in made for i in pack] == list(range(len(lengths)))
+    assert all(sum(lengths[i] for i in pack) <= writer.PACK_TOKENS for pack in made)
+    assert len(made) <= sum(lengths) // (writer.PACK_TOKENS - 128) + 1
 
 
 @pytest.mark.parametrize("length", [0, 129])
