@@ -2,7 +2,7 @@
 
 A memory keeps its keys *before* rotation, and the scores that select its tokens use raw queries and keys
 (Memory^3, section 3.3). Transformers rotates inside each attention layer, so during our passes the model
-is handed the identity rotation (cosine 1, sine 0): queries and keys then arrive raw at the attention
+is handed the identity rotation (cosine one, sine zero): queries and keys then arrive raw at the attention
 function, bit for bit, after biases and norms of whatever family, and are rotated there.
 """
 
@@ -19,6 +19,32 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     return x * cos + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sin
 
 
+class _One:
+    """x * one is x: the models' own `x * cos + rotate_half(x) * sin` costs nothing and rounds nothing."""
+
+    def unsqueeze(self, dim: int) -> "_One":
+        return self
+
+    def __rmul__(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+class _Zero:
+    """x * zero is zero, and x + zero is x itself."""
+
+    def unsqueeze(self, dim: int) -> "_Zero":
+        return self
+
+    def __rmul__(self, x: torch.Tensor) -> "_Zero":
+        return self
+
+    def __radd__(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+_ONE, _ZERO = _One(), _Zero()
+
+
 class DeferredRotary(nn.Module):
     """Stands in for a model's `rotary_emb`: the real angles outside our passes, the identity inside."""
 
@@ -30,10 +56,9 @@ class DeferredRotary(nn.Module):
     def forward(
         self, x: torch.Tensor, position_ids: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        cos, sin = self.inner(x, position_ids, *args, **kwargs)
         if self.deferred:
-            return torch.ones_like(cos), torch.zeros_like(sin)
-        return cos, sin
+            return _ONE, _ZERO  # type: ignore[return-value]  # they only meet `rotate`'s products and sum
+        return self.inner(x, position_ids, *args, **kwargs)  # type: ignore[no-any-return]
 
     def table(self, positions: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Real cosines and sines, each (P, D), at `positions` (P,), in the dtype and device of `like`."""

@@ -21,8 +21,8 @@ def attention(
     -inf at padding.
     """
     batch, heads, tokens, dim = keys.shape
-    grouped = (queries * scaling).reshape(batch, heads, -1, dim)  # (B, H, G*T, D)
-    scores = torch.matmul(grouped, keys.transpose(-1, -2))  # (B, H, G*T, T)
+    grouped = queries.reshape(batch, heads, -1, dim)  # (B, H, G*T, D)
+    scores = torch.matmul(grouped, (keys * scaling).transpose(-1, -2))  # (B, H, G*T, T)
     padded = not bool(valid.all())
     if padded:
         scores.masked_fill_(~valid[:, None, None, :], float("-inf"))

@@ -23,11 +23,14 @@ from engine.protocol import (
 
 
 class TorchEngine:
-    """`Engine` over a loaded model. Calls are serialised: one owner of the model at a time."""
+    """`Engine` over a loaded model. Calls are serialised: one owner of the model at a time.
+
+    transformer: the prepared model, for benchmarks that compare with the stock one.
+    """
 
     def __init__(self, loaded: LoadedModel, fmt: MemoryFormat | None = None) -> None:
         self._loaded = loaded
-        self._transformer = loaded.transformer
+        self.transformer = loaded.transformer
         self._format = fmt or default_format(loaded.transformer.layers)
         self._lock = threading.RLock()  # memories_for may write a memory in the middle of an answer
 
@@ -44,7 +47,7 @@ class TorchEngine:
         return self._loaded.fingerprint(self._format)
 
     def tokenize(self, text: str) -> Tokens:
-        encoded = self._transformer.tokenizer(
+        encoded = self.transformer.tokenizer(
             text,
             add_special_tokens=False,
             split_special_tokens=True,  # a document that spells a special token must not get one
@@ -54,12 +57,12 @@ class TorchEngine:
 
     def write(self, references: Sequence[Sequence[int]]) -> list[ExplicitMemory]:
         with self._lock:
-            return writer.write(self._transformer, self._format, references)
+            return writer.write(self.transformer, self._format, references)
 
     def generate(
         self, messages: Sequence[Message], memories_for: MemoriesFor | None, options: GenerateOptions
     ) -> Iterator[Token | Read]:
-        tokenizer = self._transformer.tokenizer
+        tokenizer = self.transformer.tokenizer
         stream = DecodeStream(skip_special_tokens=True)
         with self._lock:
             session = self._session(messages, options.max_tokens, memories_for)
@@ -80,10 +83,10 @@ class TorchEngine:
         self, messages: Sequence[Message], answer_tokens: int, memories_for: MemoriesFor | None
     ) -> decode.Session:
         prompt = self._loaded.prompt_ids(messages)
-        return decode.Session(self._transformer, self._format, prompt, answer_tokens, memories_for)
+        return decode.Session(self.transformer, self._format, prompt, answer_tokens, memories_for)
 
     def _text(self, ids: Sequence[int]) -> str:
-        return str(self._transformer.tokenizer.decode(list(ids), skip_special_tokens=True))
+        return str(self.transformer.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def default_format(layers: int) -> MemoryFormat:
@@ -95,7 +98,7 @@ def default_format(layers: int) -> MemoryFormat:
         layers=tuple(range(layers)),
         tokens_per_head=96,
         selection="attention_value_norm",
-        temperature=0.85,
+        temperature=0.75,
         codec="int8",
     )
 

@@ -10,7 +10,8 @@ depends on its reference alone, to the last bit: written now or in the backgroun
 on references padded to `REFERENCE_TOKENS`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,12 +23,10 @@ from engine.codec import Encoded, encode
 from engine.errors import MemoryMismatch
 from engine.format import REFERENCE_TOKENS, MemoryFormat
 from engine.memory import ExplicitMemory
+from engine.packing import PACK_TOKENS, packs
 from engine.rotary import rotate
 from engine.selection import RULES, select
 from engine.transformer import Transformer
-
-# room for the five references of a cold start in one batch, and enough to keep matrix units busy
-PACK_TOKENS = 1024
 
 
 class Kept(NamedTuple):
@@ -36,6 +35,10 @@ class Kept(NamedTuple):
     keys: Encoded
     values: Encoded
     indices: npt.NDArray[np.uint8]
+
+
+class Written(Exception):
+    """Ends a pass early: what comes after the last memory layer would be thrown away."""
 
 
 class WritePass:
@@ -51,7 +54,8 @@ class WritePass:
         counts = torch.tensor(lengths, device=device)[:, None]
         self.valid = steps < counts  # (B, R) with R = REFERENCE_TOKENS
         # column of the pack that each token of each padded reference is, and back
-        self.columns = torch.where(self.valid, torch.tensor(starts, device=device)[:, None] + steps, 0)
+        columns = torch.where(self.valid, torch.tensor(starts, device=device)[:, None] + steps, 0)
+        self.columns = columns.flatten()
         self.cells = torch.zeros(PACK_TOKENS, dtype=torch.long, device=device)
         self.cells[: sum(lengths)] = torch.nonzero(self.valid.flatten())[:, 0]
         self.positions = prefix + self.cells % REFERENCE_TOKENS  # (PACK_TOKENS,)
@@ -64,9 +68,11 @@ class WritePass:
     def attend(
         self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
     ) -> torch.Tensor:
-        queries, keys, values = (self._padded(x) for x in (queries, keys, values))  # (B, heads, R, D)
+        queries, keys, values = (self._padded(x) for x in (queries, keys, values))
         if layer in self.format.layers:
             self._keep(queries, keys, values, scaling)
+            if layer == self.format.layers[-1]:
+                raise Written
         batch = keys.shape[0]
         prefix_keys = self.prefix_keys[layer].expand(batch, -1, -1, -1)
         prefix_values = self.prefix_values[layer].expand(batch, -1, -1, -1)
@@ -78,12 +84,16 @@ class WritePass:
             scale=scaling,
             enable_gqa=True,
         )
-        cells = output.transpose(0, 1).flatten(1, 2)  # (Hq, B * R, D)
-        return cells[:, self.cells][None]  # (1, Hq, PACK_TOKENS, D)
+        # rows of all heads lie together in memory on both sides, so whole rows are moved
+        rows = output.transpose(1, 2).flatten(2).flatten(0, 1)  # (B * R, Hq * D)
+        moved = rows.index_select(0, self.cells)  # (PACK_TOKENS, Hq * D)
+        return moved.view(1, PACK_TOKENS, output.shape[1], -1).transpose(1, 2)
 
     def _padded(self, packed: torch.Tensor) -> torch.Tensor:
         """(1, heads, PACK_TOKENS, D) -> (B, heads, REFERENCE_TOKENS, D)."""
-        return packed[0][:, self.columns].transpose(0, 1)
+        _, heads, _, dim = packed.shape
+        rows = packed[0].transpose(0, 1).flatten(1).index_select(0, self.columns)
+        return rows.view(len(self.lengths), REFERENCE_TOKENS, heads, dim).transpose(1, 2)
 
     def _keep(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float) -> None:
         if self.format.dense:
@@ -126,20 +136,6 @@ class WritePass:
         )
 
 
-def packs(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of references in their order, as many to a batch as fit."""
-    pack: list[int] = []
-    room = PACK_TOKENS
-    for i, length in enumerate(lengths):
-        if length > room:
-            yield pack
-            pack, room = [], PACK_TOKENS
-        pack.append(i)
-        room -= length
-    if pack:
-        yield pack
-
-
 def write(
     transformer: Transformer, fmt: MemoryFormat, references: Sequence[Sequence[int]]
 ) -> list[ExplicitMemory]:
@@ -157,6 +153,7 @@ def write(
         packed = np.concatenate([np.asarray(references[i], dtype=np.int64) for i in pack])
         ids[0, : len(packed)] = torch.from_numpy(packed)
         attest = WritePass(transformer, fmt, [lengths[i] for i in pack])
-        transformer.hidden(ids.to(transformer.device), attest.positions, attest)
+        with suppress(Written):
+            transformer.hidden(ids.to(transformer.device), attest.positions, attest)
         memories += attest.memories()
     return memories

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from engine.errors import EngineError
+from engine.packing import packs
 from engine.protocol import Embedder, Engine
 from ingest import sandbox
 from ingest.chunk import Reference, chunk
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 PAGES_PER_WRITE = 16
 TEXTS_PER_EMBEDDING = 64
 MEMORIES_PER_SHARD = 64
-MEMORIES_PER_STEP = 16  # one batch of the engine; between steps the worker reports, stops or gives way
 REPORT_SECONDS = 0.3  # progress is written at most this often
 WRITE_PRIORITY = 0  # behind reading: a document that cannot be asked yet goes first
 
@@ -182,12 +182,15 @@ class Pipeline:
             rows = self._store.references.without_memory(
                 job.document_id, self._bank.fingerprint_id, MEMORIES_PER_SHARD
             )
+            steps = list(packs([len(row.token_ids) for row in rows]))
+            if len(rows) < left and len(steps) > 1:
+                steps.pop()  # half empty; its references come first next time
             memories: list[tuple[int, Arrays]] = []
-            for first in range(0, len(rows), MEMORIES_PER_STEP):
-                if first and self._store.jobs.waiting("ingest"):
+            for pack in steps:  # between them the worker reports, stops or gives way
+                if memories and self._store.jobs.waiting("ingest"):
                     break
-                progress("writing", total - left + first, total)
-                step = rows[first : first + MEMORIES_PER_STEP]
+                progress("writing", total - left + len(memories), total)
+                step = [rows[i] for i in pack]
                 written = self._engine.write([row.token_ids.tolist() for row in step])
                 memories += [(row.id, new.to_arrays()) for row, new in zip(step, written, strict=True)]
             self._bank.write(memories)

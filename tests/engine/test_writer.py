@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine import loading, selection, writer
+from engine import loading, packing, selection, writer
 from engine.errors import MemoryMismatch
 from engine.format import MemoryFormat
 from engine.loading import LoadedModel
@@ -97,10 +97,10 @@ def test_a_sparse_memory_is_rows_of_the_dense_one(tiny_loaded: LoadedModel) -> N
 
 def test_packs_keep_the_order_and_fit() -> None:
     lengths = [5, 128, 60, 60, 1, 128, 90] * 9
-    made = list(writer.packs(lengths))
+    made = list(packing.packs(lengths))
     assert [i for pack in made for i in pack] == list(range(len(lengths)))
-    assert all(sum(lengths[i] for i in pack) <= writer.PACK_TOKENS for pack in made)
-    assert len(made) <= sum(lengths) // (writer.PACK_TOKENS - 128) + 1
+    assert all(sum(lengths[i] for i in pack) <= packing.PACK_TOKENS for pack in made)
+    assert len(made) <= sum(lengths) // (packing.PACK_TOKENS - 128) + 1
 
 
 @pytest.mark.parametrize("length", [0, 129])

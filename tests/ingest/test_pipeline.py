@@ -44,7 +44,9 @@ def engine() -> FakeEngine:
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four memories a shard, two a step, every report written."""
     monkeypatch.setattr(pipeline_of, "MEMORIES_PER_SHARD", 4)
-    monkeypatch.setattr(pipeline_of, "MEMORIES_PER_STEP", 2)
+    monkeypatch.setattr(
+        pipeline_of, "packs", lambda n: [[*range(i, min(i + 2, len(n)))] for i in range(0, len(n), 2)]
+    )
     monkeypatch.setattr(pipeline_of, "REPORT_SECONDS", 0.0)
 
 
