@@ -46,7 +46,8 @@ def read_pdf(path: Path, password: str | None, most_pages: int, most_characters:
     yield DocumentInfo(PDF, structure.title, count, encrypted, structure.metadata)
     yield from (PageWarning(None, message) for message in structure.warnings)
     if not _has_end_mark(path):
-        yield PageWarning(None, "the file ends early (no end-of-file mark); pages may be missing")
+        # said of the last page, so that the document counts as partly read
+        yield PageWarning(count, "the file ends early (no end-of-file mark); pages after this may be missing")
     yield from _pages(pdf, structure, count, most_characters)
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,7 @@ def engine() -> FakeEngine:
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four memories a shard, two a step, every report written."""
     monkeypatch.setattr(pipeline_of, "MEMORIES_PER_SHARD", 4)
-    monkeypatch.setattr(
-        pipeline_of, "packs", lambda n: [[*range(i, min(i + 2, len(n)))] for i in range(0, len(n), 2)]
-    )
+    monkeypatch.setattr(pipeline_of, "packs", _pairs)
     monkeypatch.setattr(pipeline_of, "REPORT_SECONDS", 0.0)
 
 
@@ -380,8 +378,12 @@ def _done(store: Store, engine: FakeEngine, path: Path) -> str:
     return document_id
 
 
+def _pairs(lengths: Sequence[int]) -> Iterator[list[int]]:
+    yield from ([*range(first, min(first + 2, len(lengths)))] for first in range(0, len(lengths), 2))
+
+
 def _work_and_die(home: Path, at: int) -> None:
-    pipeline_of.MEMORIES_PER_SHARD, pipeline_of.MEMORIES_PER_STEP = 4, 2
+    pipeline_of.MEMORIES_PER_SHARD, pipeline_of.packs = 4, _pairs
     with Store.open(home) as store:
         drain(store, Interrupting(at, lambda: os.kill(os.getpid(), signal.SIGKILL)))
 
