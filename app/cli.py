@@ -152,7 +152,7 @@ def collections_list(as_json: bool) -> None:
     with Service(settings_of.load()) as service:
         rows = service.collections()
         show(
-            rows,
+            {"collections": rows},
             as_json,
             [
                 f"{r.name}  ({r.profile}; {r.documents} documents, {r.memories} of {r.references} memories)"
@@ -179,7 +179,7 @@ def collections_delete(name: str, as_json: bool) -> None:
     with Service(settings_of.load()) as service, for_people():
         receipts = service.store.collections.delete(name)
         freed = sum(receipt.bytes_freed for receipt in receipts)
-        show(receipts, as_json, [f"deleted {name}: {len(receipts)} documents, {freed} bytes"])
+        show({"receipts": receipts}, as_json, [f"deleted {name}: {len(receipts)} documents, {freed} bytes"])
 
 
 @main.group()
@@ -194,7 +194,7 @@ def documents_list(collection: str | None, as_json: bool) -> None:
     """Documents, newest first."""
     with Service(settings_of.load()) as service:
         rows = service.documents(collection)
-        show(rows, as_json, [_document_line(row) for row in rows])
+        show({"documents": rows}, as_json, [_document_line(row) for row in rows])
 
 
 def _document_line(row: DocumentView) -> str:
@@ -261,7 +261,7 @@ def jobs_list(as_json: bool) -> None:
     """Jobs, newest first."""
     with Service(settings_of.load()) as service:
         rows = service.jobs()
-        show(rows, as_json, [_job_line(row) for row in rows])
+        show({"jobs": rows}, as_json, [_job_line(row) for row in rows])
 
 
 @jobs.command("show")
@@ -315,7 +315,7 @@ def memories_status(as_json: bool) -> None:
             + (f", {bank.missing} shards MISSING" if bank.missing else "")
             for bank in banks
         ]
-        show(banks, as_json, lines or ["no memories are written yet"])
+        show({"banks": banks}, as_json, lines or ["no memories are written yet"])
 
 
 @main.group()
@@ -351,7 +351,7 @@ def models_list(as_json: bool) -> None:
         f"{'' if row['installed'] else '; NOT installed'})"
         for row in rows
     ]
-    show(rows, as_json, lines)
+    show({"models": rows}, as_json, lines)
 
 
 @main.command()

@@ -122,20 +122,20 @@ def test_wrong_usage_is_status_2() -> None:
 
 def test_collections(service: Service, filled) -> None:
     assert attest("collections", "add", "law", "--profile", "legal", "--json").json["profile"] == "legal"
-    rows = attest("collections", "list", "--json").json
+    rows = attest("collections", "list", "--json").json["collections"]
     assert [(row["name"], row["documents"]) for row in rows] == [("default", 4), ("law", 0)]
     again = attest("collections", "add", "law")
     assert again.status == 1
     assert "there is a collection 'law' already" in again.stderr
     assert attest("collections", "add", " ").status == 1
-    receipts = attest("collections", "delete", "default", "--json").json
+    receipts = attest("collections", "delete", "default", "--json").json["receipts"]
     assert {receipt["document_id"] for receipt in receipts} == set(filled)
-    assert attest("documents", "list", "--json").json == []
+    assert attest("documents", "list", "--json").json["documents"] == []
     assert attest("collections", "delete", "default").status == 1
 
 
 def test_documents(service: Service, filled) -> None:
-    rows = {row["document_id"]: row for row in attest("documents", "list", "--json").json}
+    rows = {row["document_id"]: row for row in attest("documents", "list", "--json").json["documents"]}
     assert rows.keys() == set(filled)
     lease, warranty = (rows[each] for each in filled[:2])
     assert (lease["name"], lease["status"], warranty["pages"]) == ("lease.md", "ready", 2)
@@ -170,7 +170,7 @@ def test_deleting_documents_prints_receipts_and_some_may_fail(service: Service, 
 
 def test_jobs(service: Service, keep) -> None:
     service.add_documents([keep("a.txt", "one two three"), keep("b.txt", "four")], "default")
-    second, first = attest("jobs", "list", "--json").json
+    second, first = attest("jobs", "list", "--json").json["jobs"]
     assert (first["kind"], first["status"], first["stage"], first["done"]) == (
         "ingest",
         "queued",
@@ -189,8 +189,10 @@ def test_jobs(service: Service, keep) -> None:
 
 
 def test_memories_status(service: Service, filled) -> None:
-    (bank,) = attest("memories", "status", "--json").json
-    assert bank["memories"] == sum(row["memories"] for row in attest("documents", "list", "--json").json)
+    (bank,) = attest("memories", "status", "--json").json["banks"]
+    assert bank["memories"] == sum(
+        row["memories"] for row in attest("documents", "list", "--json").json["documents"]
+    )
     assert (bank["missing"], bank["fingerprint"]["weights"]) == (0, "fake")
 
 
@@ -199,7 +201,7 @@ def test_memories_status_of_an_empty_store() -> None:
 
 
 def test_models_list_marks_what_is_used() -> None:
-    rows = {row["name"]: row for row in attest("models", "list", "--json").json}
+    rows = {row["name"]: row for row in attest("models", "list", "--json").json["models"]}
     assert rows["fake"]["used"]
     assert rows["all-minilm-l6-v2"]["used"]
     assert not rows["smollm2-135m-instruct"]["used"]
