@@ -82,7 +82,7 @@ class Asker:
         *,
         mode: Mode = "memory",
         history: Sequence[tuple[str, str]] = (),
-        max_tokens: int = 256,
+        max_tokens: int = 128,
         stop: threading.Event | None = None,
     ) -> Iterator[AnswerEvent]:
         """Stream an answer. Raises the rooms' errors; an answer that is not supported abstains instead."""

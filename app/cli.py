@@ -97,7 +97,7 @@ def ingest(
 @click.option("--collection", default=DEFAULT_COLLECTION, show_default=True)
 @click.option("--mode", type=click.Choice(get_args(Mode)), default="memory", show_default=True)
 @click.option("--backend", type=click.Choice(("auto", "torch")), default="auto", show_default=True)
-@click.option("--max-tokens", type=click.IntRange(1, 4096), default=256, show_default=True)
+@click.option("--max-tokens", type=click.IntRange(1, 4096), default=128, show_default=True)
 @as_json
 def ask(question: str, collection: str, mode: Mode, backend: str, max_tokens: int, as_json: bool) -> None:
     """Ask a collection. The answer streams; its citations follow.

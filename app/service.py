@@ -253,7 +253,7 @@ class Service:
         *,
         mode: Mode = "memory",
         history: Sequence[tuple[str, str]] = (),
-        max_tokens: int = 256,
+        max_tokens: int = 128,
         stop: threading.Event | None = None,
     ) -> Iterator[AnswerEvent]:
         """Stream an answer. Raises NothingToAsk, NotReady or AttestError."""

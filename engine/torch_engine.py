@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 from tokenizers.decoders import DecodeStream
 
@@ -11,8 +12,10 @@ from engine.format import Fingerprint, MemoryFormat
 from engine.loading import LoadedModel
 from engine.memory import ExplicitMemory
 from engine.protocol import (
+    Chunk,
     EngineInfo,
     GenerateOptions,
+    KeyedMemory,
     MemoriesFor,
     Message,
     Read,
@@ -32,7 +35,9 @@ class TorchEngine:
         self._loaded = loaded
         self.transformer = loaded.transformer
         self._format = fmt or default_format(loaded.transformer.layers)
-        self._lock = threading.RLock()  # memories_for may write a memory in the middle of an answer
+        # Not re-entrant by thread: a stream's steps may be taken by different threads.
+        self._lock = threading.Lock()
+        self._inside = threading.local()  # set while an answer, which holds the lock, asks for memories
 
     @property
     def info(self) -> EngineInfo:
@@ -56,7 +61,7 @@ class TorchEngine:
         return Tokens(list(encoded.input_ids), [(int(a), int(b)) for a, b in encoded.offset_mapping])
 
     def write(self, references: Sequence[Sequence[int]]) -> list[ExplicitMemory]:
-        with self._lock:
+        with nullcontext() if getattr(self._inside, "answer", False) else self._lock:
             return writer.write(self.transformer, self._format, references)
 
     def generate(
@@ -83,7 +88,20 @@ class TorchEngine:
         self, messages: Sequence[Message], answer_tokens: int, memories_for: MemoriesFor | None
     ) -> decode.Session:
         prompt = self._loaded.prompt_ids(messages)
-        return decode.Session(self.transformer, self._format, prompt, answer_tokens, memories_for)
+        asked = None if memories_for is None else self._asking(memories_for)
+        return decode.Session(self.transformer, self._format, prompt, answer_tokens, asked)
+
+    def _asking(self, memories_for: MemoriesFor) -> MemoriesFor:
+        """`memories_for`, during which `write` is part of the answer that holds the lock."""
+
+        def asked(chunk: Chunk) -> Sequence[KeyedMemory]:
+            self._inside.answer = True
+            try:
+                return memories_for(chunk)
+            finally:
+                self._inside.answer = False
+
+        return asked
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self.transformer.tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -98,7 +116,7 @@ def default_format(layers: int) -> MemoryFormat:
         layers=tuple(range(layers)),
         tokens_per_head=96,
         selection="attention_value_norm",
-        temperature=0.75,
+        temperature=0.85,
         codec="int8",
     )
 

@@ -181,7 +181,7 @@ class Service(Protocol):
         *,
         mode: Mode = "memory",
         history: Sequence[tuple[str, str]] = (),
-        max_tokens: int = 256,
+        max_tokens: int = 128,
         stop: threading.Event | None = None,
     ) -> Iterator[AnswerEvent]: ...
 

@@ -1,5 +1,6 @@
 """Loading: names, folders, GGUF, quantised weights, prompts, and what is refused."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +162,29 @@ def test_formats_by_name() -> None:
     for bad in ("sparse", '{"tokens": 3}', '{"tokens_per_head": 0}'):
         with pytest.raises(ValueError):
             format_of(bad, 30)
+
+
+def test_a_stream_may_be_read_by_several_threads_and_write_cold_memories(tiny_loaded: LoadedModel) -> None:
+    """As web servers do: each step on another thread, memories written in the middle of the answer."""
+    engine = TorchEngine(tiny_loaded)
+
+    def cold(chunk: Chunk) -> list[KeyedMemory]:
+        return [KeyedMemory(chunk.index, engine.write([list(range(20 + chunk.index))])[0])]
+
+    stream = engine.generate([Message("user", "hello")], cold, GenerateOptions(max_tokens=70))
+    events: list[Token | Read | None] = []
+    while None not in events:
+        thread = threading.Thread(target=lambda: events.append(next(stream, None)), daemon=True)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+    assert sum(isinstance(event, Read) for event in events) >= 1
+    assert engine.write([[1, 2, 3]])[0].length == 3  # the lock is free again
+
+
+def test_an_abandoned_stream_frees_the_engine(tiny_loaded: LoadedModel) -> None:
+    engine = TorchEngine(tiny_loaded)
+    stream = engine.generate([Message("user", "hello")], None, GenerateOptions(max_tokens=70))
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert engine.write([[1, 2, 3]])[0].length == 3

@@ -273,7 +273,7 @@ class DoubleService:
         *,
         mode: Mode = "memory",
         history: Sequence[tuple[str, str]] = (),
-        max_tokens: int = 256,
+        max_tokens: int = 128,
         stop: threading.Event | None = None,
     ) -> Iterator[TokenEvent | ReadEvent | DoneEvent]:
         self.asked.append((question, collection, mode, list(history)))
