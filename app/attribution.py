@@ -18,7 +18,8 @@ from storage.store import Store
 
 # A reference's rank among citations is its attention times exp(sharpness x cosine to the query): attention
 # alone leans on sink-like tokens in a model that was not trained to read memories, the cosine alone knows
-# nothing of the answer. docs/log.md (2026-11-21) has the figures. The attention shown stays the plain mass.
+# nothing of the answer. tests/bench/citation_order.py prints how they compare. The attention that is shown
+# stays the plain mass.
 COSINE_SHARPNESS = 8.0
 # a citation's rank weight is at least this share of the first one's
 CITED_SHARE = 0.25

@@ -270,7 +270,7 @@ class Service:
                 yield from stream
 
     def _check_askable(self, collection: str) -> None:
-        documents = self.documents(collection)
+        documents = self.documents(collection, limit=1_000_000)
         if not documents:
             raise NothingToAsk(
                 f"collection {collection!r} is empty: add documents with `attest ingest` or drop them in"
