@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from engine.protocol import Embedder
 from engine.torch_engine import TorchEngine
-from tests.bench.memory_format import pieces, rows
+from tests.bench.memory_format import pieces, rows, short_answers
 
 CHARACTERS = 30_000  # of a context
 
@@ -40,11 +40,7 @@ def build(data: Path, engine: TorchEngine, embedder: Embedder, questions: int, s
     outside: list[Asked] = []
     for domain, contexts in (("legal", 4), ("medical", 5), ("general", 60)):
         texts = {row["context_id"]: row for row in rows(data / f"{domain}_contexts.jsonl.gz")}
-        answerable = [
-            row
-            for row in rows(data / f"{domain}_qa.jsonl.gz")
-            if row["answers"] and len(row["answers"][0]["text"]) <= 200 and row.get("type") in ("span", None)
-        ]
+        answerable = short_answers(data, domain)
         generator.shuffle(answerable)
         chosen = set(generator.sample(sorted({row["context_id"] for row in answerable}), contexts))
         spans: dict[str, list[tuple[tuple[int, int], int]]] = {}

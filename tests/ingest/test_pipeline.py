@@ -29,13 +29,6 @@ CLAUSES = "\n\n".join(
 
 
 @pytest.fixture
-def store(home: Path) -> Iterator[Store]:
-    with Store.open(home) as opened:
-        opened.collections.add("law", "legal")
-        yield opened
-
-
-@pytest.fixture
 def engine() -> FakeEngine:
     return FakeEngine()
 

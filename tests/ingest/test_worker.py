@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -20,13 +19,6 @@ from storage.store import Store
 from tests.ingest.make_pdf import make_pdf, text_sheet
 
 MANY_PAGES = make_pdf(*(text_sheet(f"Page {n} is about item {n}.") for n in range(600)))
-
-
-@pytest.fixture
-def store(home: Path) -> Iterator[Store]:
-    with Store.open(home) as opened:
-        opened.collections.add("law", "legal")
-        yield opened
 
 
 @pytest.fixture
