@@ -62,7 +62,7 @@ class WritePass:
         self.cos, self.sin = transformer.angles(prefix + steps)
         # causal over the reference, everything sees the prefix; padding comes last, so nothing sees it
         shape = (REFERENCE_TOKENS, prefix + REFERENCE_TOKENS)
-        self.mask = torch.ones(shape, dtype=torch.bool, device=device).tril(prefix)
+        self.mask = torch.full(shape, float("-inf"), dtype=transformer.dtype, device=device).triu(prefix + 1)
         self.kept: list[Kept] = []
 
     def attend(
@@ -99,10 +99,9 @@ class WritePass:
         if self.format.dense:
             chosen = torch.arange(keys.shape[2], device=keys.device).expand(*keys.shape[:2], -1)
         else:
-            scores = RULES[self.format.selection](queries, keys, values, self.valid, scaling)
+            scores = RULES[self.format.selection](queries, keys, values, self.lengths, scaling)
             chosen = select(scores, self.format.tokens_per_head)  # (B, H, K)
-            where = chosen.clamp(max=keys.shape[2] - 1)[..., None].expand(-1, -1, -1, keys.shape[-1])
-            keys, values = keys.gather(2, where), values.gather(2, where)
+            keys, values = _rows(keys, chosen), _rows(values, chosen)
         self.kept.append(
             Kept(
                 encode(keys, self.format.codec),
@@ -134,6 +133,15 @@ class WritePass:
             scales(keys),
             scales(values),
         )
+
+
+def _rows(vectors: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Rows `chosen` (B, H, K) of `vectors` (B, H, R, D): (B, H, K, D). Whole rows are moved, so not `gather`."""
+    batch, heads, tokens, dim = vectors.shape
+    each = torch.arange(batch, device=chosen.device)[:, None, None] * tokens + chosen.clamp(max=tokens - 1)
+    flat = each * heads + torch.arange(heads, device=chosen.device)[:, None]
+    rows = vectors.transpose(1, 2).reshape(-1, dim).index_select(0, flat.flatten())
+    return rows.view(batch, heads, -1, dim)
 
 
 def write(
