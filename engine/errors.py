@@ -3,9 +3,13 @@
 EngineError
 ├── ModelNotFound       no such file, folder, package or hub id
 ├── ModelUnsupported    the architecture cannot read explicit memories (or cannot be loaded at all)
+├── BackendUnavailable  llama.cpp is not installed, cannot be loaded, or has another state format
 ├── QuantisationUnavailable   4-bit or 8-bit weights were asked for where they cannot run
 ├── MemoryMismatch      a memory was written by another model, format or prefix
-└── ContextOverflow     prompt and answer do not fit the model's context
+├── ContextOverflow     prompt and answer do not fit the model's context
+├── EngineGone          the process that holds the model ended in the middle of a request
+├── EngineAway          ... or cannot be reached, and nothing of the request had begun
+└── FrameInvalid        what came from the other process is not a message of ours
 
 Each message says what happened, to what, and what to do next.
 """
@@ -23,6 +27,10 @@ class ModelUnsupported(EngineError):
     """The architecture cannot read explicit memories, or transformers cannot load it."""
 
 
+class BackendUnavailable(EngineError):
+    """A backend is not installed, cannot be loaded, or behaves otherwise than this engine was written for."""
+
+
 class QuantisationUnavailable(EngineError):
     """The asked quantisation cannot run on this device."""
 
@@ -33,3 +41,15 @@ class MemoryMismatch(EngineError):
 
 class ContextOverflow(EngineError):
     """The prompt and the answer together do not fit the model's context."""
+
+
+class EngineGone(EngineError):
+    """The process that holds the model ended in the middle of a request."""
+
+
+class EngineAway(EngineError):
+    """The process that holds the model cannot be reached; nothing of the request had begun."""
+
+
+class FrameInvalid(EngineError):
+    """What came from the other process is not a message of ours, or is too large."""

@@ -21,11 +21,14 @@ from filelock import FileLock
 
 from engine.errors import ModelNotFound, ModelUnsupported, QuantisationUnavailable
 from engine.format import Fingerprint, MemoryFormat
+from engine.prompting import plain
 from engine.protocol import EngineInfo, Message
 from engine.registry import DEFAULT_MODEL, REGISTERED, Quantisation
 from engine.transformer import Transformer
 
 log = logging.getLogger(__name__)
+
+_DEQUANTISED = 2  # raised when de-quantising gives something else than before
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,14 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A prepared model with what identifies it."""
+    """A prepared model with what identifies it. held: how the weights are held, for the fingerprint."""
 
     transformer: Transformer
     info: EngineInfo
     end_tokens: frozenset[int]
     weights_hash: str
     tokenizer_hash: str
+    held: str
 
     def fingerprint(self, fmt: MemoryFormat) -> Fingerprint:
         rope = json.dumps(getattr(self.transformer.model.config, "rope_parameters", None), sort_keys=True)
@@ -53,7 +57,7 @@ class LoadedModel:
             weights=self.weights_hash,
             adapter="",
             tokenizer=self.tokenizer_hash,
-            quantisation=self.info.quantisation,
+            quantisation=self.held,
             prefix=self.transformer.prefix,
             rope=rope,
             format=fmt,
@@ -65,9 +69,8 @@ class LoadedModel:
         Special tokens spelled out inside a message are broken up: a document must not end its own turn.
         """
         tokenizer = self.transformer.tokenizer
-        turns = [
-            {"role": m.role, "content": _plain(m.content, tokenizer.all_special_tokens)} for m in messages
-        ]
+        special = [str(t) for t in tokenizer.added_tokens_decoder.values() if t.special]
+        turns = [{"role": m.role, "content": plain(m.content, special)} for m in messages]
         if tokenizer.chat_template is None:
             text = "\n\n".join(turn["content"] for turn in turns) + "\n\n"
             return list(tokenizer(text).input_ids)
@@ -152,11 +155,13 @@ def load(
         layers=transformer.layers,
         context_tokens=transformer.context_tokens,
     )
-    tokenizer_hash = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
     log.info("loaded model %s on %s as %s", source.name, target, held)
-    if not weights_hash:
-        weights_hash = _hash_parameters(model)
-    return LoadedModel(transformer, info, _end_tokens(model, tokenizer), weights_hash, tokenizer_hash)
+    ends = _end_tokens(model, tokenizer)
+    if source.kind == "gguf":  # one file holds weights and vocabulary, and llama.cpp reads it too
+        held = "gguf" if quantisation == "none" else held
+        return LoadedModel(transformer, info, ends, weights_hash, weights_hash, held)
+    tokenizer_hash = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    return LoadedModel(transformer, info, ends, weights_hash or _hash_parameters(model), tokenizer_hash, held)
 
 
 def _folder(source: ModelSource, dtype: torch.dtype, cache: Path) -> tuple[Path | None, str]:
@@ -165,8 +170,8 @@ def _folder(source: ModelSource, dtype: torch.dtype, cache: Path) -> tuple[Path 
         return None, ""
     if source.kind == "folder":
         return source.path, _hash_files(sorted(source.path.glob("*.safetensors")))
-    digest = _hash_files([source.path])
-    folder = cache / f"{digest[:16]}-{str(dtype).removeprefix('torch.')}"
+    digest = file_hash(source.path)
+    folder = cache / f"{digest[:16]}-{str(dtype).removeprefix('torch.')}-{_DEQUANTISED}"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # the page and the worker start together; one of them does it
         if not (folder / "config.json").is_file():
@@ -186,10 +191,30 @@ def _dequantise(file: Path, dtype: torch.dtype, parent: Path) -> Path:
         local_files_only=True,
         quantization_config=GgufConfig(dequantize=True),
     )
+    _as_the_file_says(file, tokenizer)
     folder = parent / "model"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def _as_the_file_says(file: Path, tokenizer: Any) -> None:
+    """Mend what transformers leaves out of a GGUF file, or refuse the file."""
+    from gguf import GGUFReader
+    from tokenizers import pre_tokenizers
+
+    reader = GGUFReader(file)
+    if any(tensor.name == "rope_freqs.weight" for tensor in reader.tensors):
+        raise ModelUnsupported(
+            f"{file.name} stretches its positions (Llama 3.1 scaling), which transformers does not read from "
+            "GGUF files; use the llamacpp backend, or the model's safetensors folder"
+        )
+    field = reader.get_field("tokenizer.ggml.pre")
+    if field is not None and field.contents() == "smollm":
+        # its splitter takes digits one by one before anything else; without it both backends disagree
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
 
 
 def quiet_transformers() -> None:
@@ -250,10 +275,9 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(int(end) for end in [*listed, tokenizer.eos_token_id] if end is not None)
 
 
-def _plain(text: str, special_tokens: Sequence[str]) -> str:
-    for token in special_tokens:
-        text = text.replace(token, f"{token[0]} {token[1:]}")
-    return text
+def file_hash(file: Path) -> str:
+    """What names a GGUF file in fingerprints."""
+    return _hash_files([file])
 
 
 def _hash_files(files: Sequence[Path]) -> str:

@@ -22,7 +22,8 @@ class EngineInfo:
     """What is loaded, on which device, and why there.
 
     context_tokens: most tokens that the prefix, the memories' positions, the prompt and the answer may
-        take together.
+        take together. parallel: answers that it can generate at once. refusal: why this model cannot
+        read or write memories, in words; it then answers without them.
     """
 
     backend: str
@@ -33,6 +34,8 @@ class EngineInfo:
     device_reason: str
     layers: int
     context_tokens: int
+    parallel: int = 1
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,20 @@ class Token:
 
     id: int
     text: str
+
+
+@dataclass(frozen=True)
+class Queued:
+    """The answer waits for its turn. ahead: requests that will be served before it."""
+
+    ahead: int
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """The conversation was too long for the model. messages: how many of its oldest were left out."""
+
+    messages: int
 
 
 @dataclass(frozen=True)
@@ -136,11 +153,22 @@ class Score:
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """max_tokens: most tokens to generate. repetition_penalty: 1.0 is off (greedy decoding otherwise)."""
+    """max_tokens: most tokens to generate; min_tokens: the answer does not end before. repetition_penalty:
+        1.0 is off.
+
+    temperature: 0 is greedy; above, tokens are drawn from the smallest set that holds `top_p` of the
+        probability, by a generator seeded with `seed`. stop: set it to end the answer before its next token.
+    client: who asks; requests of several clients take turns.
+    """
 
     max_tokens: int = 256
     repetition_penalty: float = 1.0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
+    client: str = ""
+    min_tokens: int = 0
 
 
 class Engine(Protocol):
@@ -165,10 +193,13 @@ class Engine(Protocol):
 
     def generate(
         self, messages: Sequence[Message], memories_for: MemoriesFor | None, options: GenerateOptions
-    ) -> Iterator[Token | Read]:
-        """Answer greedily. A `Read` follows each stretch of at most 64 tokens; the last read ends the stream.
+    ) -> Iterator[Token | Read | Queued | Trimmed]:
+        """Answer. A `Read` for each stretch of at most 64 tokens, in order, some time after its last token:
+        a backend may attend to the answer once more when it is complete. The last read ends the stream.
 
-        memories_for None is the stock model: no prefix, nothing read.
+        `Queued` and `Trimmed` may come before the first token.
+
+        memories_for None is the stock model: no prefix, nothing read, and a backend may leave reads out.
 
         Raises ContextOverflow if the prompt does not fit.
         """

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-Rule = Callable[[torch.Tensor, torch.Tensor, Sequence[int], float], torch.Tensor]
+Rule = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Sequence[int], float], torch.Tensor]
 
 
 def attention(

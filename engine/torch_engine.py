@@ -11,6 +11,7 @@ from engine import decode, writer
 from engine.format import Fingerprint, MemoryFormat
 from engine.loading import LoadedModel
 from engine.memory import ExplicitMemory
+from engine.prompting import fitted
 from engine.protocol import (
     Chunk,
     EngineInfo,
@@ -22,6 +23,7 @@ from engine.protocol import (
     Score,
     Token,
     Tokens,
+    Trimmed,
 )
 
 
@@ -66,11 +68,14 @@ class TorchEngine:
 
     def generate(
         self, messages: Sequence[Message], memories_for: MemoriesFor | None, options: GenerateOptions
-    ) -> Iterator[Token | Read]:
+    ) -> Iterator[Token | Read | Trimmed]:
         tokenizer = self.transformer.tokenizer
         stream = DecodeStream(skip_special_tokens=True)
+        prompt, dropped = self._prompt(messages, options.max_tokens, memories_for)
+        if dropped:
+            yield Trimmed(dropped)
         with self._lock:
-            session = self._session(messages, options.max_tokens, memories_for)
+            session = self._session(prompt, options.max_tokens, memories_for)
             yield from decode.generate(
                 session,
                 options,
@@ -81,13 +86,20 @@ class TorchEngine:
 
     def score(self, messages: Sequence[Message], answer: str, memories_for: MemoriesFor | None) -> Score:
         ids = self.tokenize(answer).ids
+        prompt, _ = self._prompt(messages, len(ids), memories_for)
         with self._lock:
-            return decode.score(self._session(messages, len(ids), memories_for), ids, self._text)
+            return decode.score(self._session(prompt, len(ids), memories_for), ids, self._text)
+
+    def _prompt(
+        self, messages: Sequence[Message], answer_tokens: int, memories_for: MemoriesFor | None
+    ) -> tuple[list[int], int]:
+        start = 0 if memories_for is None else self.transformer.context_start(self._format)
+        room = self.transformer.context_tokens - start - answer_tokens
+        return fitted(messages, self._loaded.prompt_ids, room)
 
     def _session(
-        self, messages: Sequence[Message], answer_tokens: int, memories_for: MemoriesFor | None
+        self, prompt: Sequence[int], answer_tokens: int, memories_for: MemoriesFor | None
     ) -> decode.Session:
-        prompt = self._loaded.prompt_ids(messages)
         asked = None if memories_for is None else self._asking(memories_for)
         return decode.Session(self.transformer, self._format, prompt, answer_tokens, asked)
 

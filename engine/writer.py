@@ -12,29 +12,18 @@ on references padded to `REFERENCE_TOKENS`.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
-from engine.codec import Encoded, encode
 from engine.errors import MemoryMismatch
 from engine.format import REFERENCE_TOKENS, MemoryFormat
+from engine.keeping import Keeping
 from engine.memory import ExplicitMemory
 from engine.packing import PACK_TOKENS, packs
 from engine.rotary import rotate
-from engine.selection import RULES, select
 from engine.transformer import Transformer
-
-
-class Kept(NamedTuple):
-    """What one memory layer keeps of a batch: encoded (B, H, K, D) keys and values, and (B, H, K) uint8."""
-
-    keys: Encoded
-    values: Encoded
-    indices: npt.NDArray[np.uint8]
 
 
 class Written(Exception):
@@ -63,14 +52,14 @@ class WritePass:
         # causal over the reference, everything sees the prefix; padding comes last, so nothing sees it
         shape = (REFERENCE_TOKENS, prefix + REFERENCE_TOKENS)
         self.mask = torch.full(shape, float("-inf"), dtype=transformer.dtype, device=device).triu(prefix + 1)
-        self.kept: list[Kept] = []
+        self.keeping = Keeping(fmt, lengths)
 
     def attend(
         self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
     ) -> torch.Tensor:
         queries, keys, values = (self._padded(x) for x in (queries, keys, values))
         if layer in self.format.layers:
-            self._keep(queries, keys, values, scaling)
+            self.keeping.add(queries, keys, values, scaling)
             if layer == self.format.layers[-1]:
                 raise Written
         batch = keys.shape[0]
@@ -95,54 +84,6 @@ class WritePass:
         rows = packed[0].transpose(0, 1).flatten(1).index_select(0, self.columns)
         return rows.view(len(self.lengths), REFERENCE_TOKENS, heads, dim).transpose(1, 2)
 
-    def _keep(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float) -> None:
-        if self.format.dense:
-            chosen = torch.arange(keys.shape[2], device=keys.device).expand(*keys.shape[:2], -1)
-        else:
-            scores = RULES[self.format.selection](queries, keys, values, self.lengths, scaling)
-            chosen = select(scores, self.format.tokens_per_head)  # (B, H, K)
-            keys, values = _rows(keys, chosen), _rows(values, chosen)
-        self.kept.append(
-            Kept(
-                encode(keys, self.format.codec),
-                encode(values, self.format.codec),
-                chosen.clamp(max=255).to(torch.uint8).cpu().numpy(),
-            )
-        )
-
-    def memories(self) -> list[ExplicitMemory]:
-        """One memory per reference of the batch, in its order."""
-        return [self._memory(i, length) for i, length in enumerate(self.lengths)]
-
-    def _memory(self, i: int, length: int) -> ExplicitMemory:
-        count = min(length, self.format.tokens_per_head)
-
-        def joined(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-            return np.stack([array[i, :, :count] for array in arrays])  # (L, H, K, ...)
-
-        def scales(of: list[Encoded]) -> npt.NDArray[np.float32] | None:
-            found = [scale for _, scale in of if scale is not None]
-            return joined(found) if found else None
-
-        keys, values = [layer.keys for layer in self.kept], [layer.values for layer in self.kept]
-        return ExplicitMemory(
-            joined([numbers for numbers, _ in keys]),
-            joined([numbers for numbers, _ in values]),
-            joined([layer.indices for layer in self.kept]),
-            length,
-            scales(keys),
-            scales(values),
-        )
-
-
-def _rows(vectors: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """Rows `chosen` (B, H, K) of `vectors` (B, H, R, D): (B, H, K, D). Whole rows are moved, so not `gather`."""
-    batch, heads, tokens, dim = vectors.shape
-    each = torch.arange(batch, device=chosen.device)[:, None, None] * tokens + chosen.clamp(max=tokens - 1)
-    flat = each * heads + torch.arange(heads, device=chosen.device)[:, None]
-    rows = vectors.transpose(1, 2).reshape(-1, dim).index_select(0, flat.flatten())
-    return rows.view(batch, heads, -1, dim)
-
 
 def write(
     transformer: Transformer, fmt: MemoryFormat, references: Sequence[Sequence[int]]
@@ -151,10 +92,7 @@ def write(
 
     Raises MemoryMismatch for an empty reference or one longer than `REFERENCE_TOKENS`.
     """
-    lengths = [len(reference) for reference in references]
-    for i, length in enumerate(lengths):
-        if not 1 <= length <= REFERENCE_TOKENS:
-            raise MemoryMismatch(f"reference {i} has {length} tokens; 1 to {REFERENCE_TOKENS} fit a memory")
+    lengths = checked_lengths(references)
     memories: list[ExplicitMemory] = []
     for pack in packs(lengths):
         ids = torch.zeros(1, PACK_TOKENS, dtype=torch.long)
@@ -163,5 +101,14 @@ def write(
         attest = WritePass(transformer, fmt, [lengths[i] for i in pack])
         with suppress(Written):
             transformer.hidden(ids.to(transformer.device), attest.positions, attest)
-        memories += attest.memories()
+        memories += attest.keeping.memories()
     return memories
+
+
+def checked_lengths(references: Sequence[Sequence[int]]) -> list[int]:
+    """Tokens of each reference. Raises MemoryMismatch if one is empty or too long for a memory."""
+    lengths = [len(reference) for reference in references]
+    for i, length in enumerate(lengths):
+        if not 1 <= length <= REFERENCE_TOKENS:
+            raise MemoryMismatch(f"reference {i} has {length} tokens; 1 to {REFERENCE_TOKENS} fit a memory")
+    return lengths

@@ -1,0 +1,381 @@
+"""The llama.cpp backend: a quantised GGUF model that reads explicit memories on an ordinary processor.
+
+Answers share one context (`engine.llama.batching`), hot memories stay in its cache (`residents`), and reads
+come from a second pass over the finished answer (`attending`). Memories are canonical: those that torch
+wrote from the same file are read here, and the other way round.
+"""
+
+import codecs
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from engine.errors import ModelUnsupported
+from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK, Fingerprint, MemoryFormat
+from engine.llama import probe
+from engine.llama.attending import Attending
+from engine.llama.batching import Batcher
+from engine.llama.context import Context, Run
+from engine.llama.model import LlamaModel
+from engine.llama.placing import Placing
+from engine.llama.residents import Residents
+from engine.llama.walk import Segment, answer_segments, ask, prompt_segments
+from engine.llama.writing import Writing
+from engine.memory import ExplicitMemory
+from engine.prompting import fitted, plain
+from engine.protocol import (
+    Chunk,
+    EngineInfo,
+    GenerateOptions,
+    KeyedMemory,
+    MemoriesFor,
+    Message,
+    Read,
+    Score,
+    Token,
+    Tokens,
+    Trimmed,
+)
+from engine.sampling import Sampler
+from engine.writer import checked_lengths
+
+PREFIX_TEXT = "Reference:"
+PARALLEL = 4  # answers at once
+RESIDENTS = 32  # memories kept in the cache
+CONTEXT_TOKENS = 8192  # of all answers together; longer contexts cost memory that laptops lack
+PIECE_TOKENS = 256  # of a long prompt, so that other answers go on in between
+
+PREFIX_SEQUENCE = 0
+
+# None where it turns out that it cannot
+Writer = Callable[[Sequence[Sequence[int]]], list[ExplicitMemory] | None]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Answers at once, memories kept in the cache, tokens of all answers together, threads (0: choose)."""
+
+    parallel: int = PARALLEL
+    residents: int = RESIDENTS
+    context_tokens: int = CONTEXT_TOKENS
+    threads: int = 0
+
+
+class LlamaEngine:
+    """`Engine` over a GGUF model. Safe to share between threads.
+
+    writer: writes memories from the same weights faster than llama.cpp does (the torch reference); without
+    one llama.cpp writes them. name: what the model is called. Raises BackendUnavailable; a model that
+    cannot read memories loads, and refuses them when they are used (`info.refusal` says why).
+    """
+
+    def __init__(
+        self,
+        model: LlamaModel,
+        fmt: MemoryFormat,
+        weights_hash: str,
+        *,
+        name: str | None = None,
+        writer: Writer | None = None,
+        sizes: Sizes | None = None,
+    ) -> None:
+        sizes = sizes or Sizes()
+        self._model, self._format, self._weights_hash, self._writer = model, fmt, weights_hash, writer
+        self._name = name or model.path.stem
+        cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+        threads = sizes.threads or min(cores, len(psutil.Process().cpu_affinity() or [0] * cores))
+        self._parallel, self._threads = sizes.parallel, threads
+        self._context_tokens = min(model.context_tokens, sizes.context_tokens)
+        cells = self._context_tokens + 256
+        cells += (sizes.residents + MEMORIES_PER_CHUNK * sizes.parallel) * fmt.tokens_per_head
+        sequences = 1 + sizes.parallel + sizes.residents
+        self._context = Context(model, cells, sequences, threads=threads)
+        self._batcher = Batcher(self._context)
+        self._places = _Places(range(1, 1 + sizes.parallel), self._context_tokens)
+        self._prefix = ([] if model.bos is None else [model.bos]) + model.tokenize(PREFIX_TEXT, special=False)
+        self._refusal = self._refused()
+        self._placing: Placing | None = None
+        prefix_state = None
+        if self._refusal is None:
+            try:
+                frequencies = probe.prove(model, self._context)
+            except ModelUnsupported as error:
+                self._refusal = str(error)
+            else:
+                self._placing = Placing(
+                    fmt,
+                    len(self._prefix),
+                    model.layers,
+                    model.kv_heads,
+                    frequencies,
+                    interleaved=model.interleaved,
+                )
+                self._context.run([Run(0, 0, self._prefix)])
+                prefix_state = self._placing.prefix_state(self._context.get(0))
+                self._context.put(0, prefix_state)
+                self._residents = Residents(self._placing, range(1 + sizes.parallel, sequences))
+        self._attending = Attending(model, self._placing, prefix_state, threads, self._batcher.exclusive)
+        self._attention_lock = threading.Lock()
+        self._writing: Writing | None = None
+        self._write_lock = threading.Lock()
+
+    def close(self) -> None:
+        self._context.close()
+
+    def _refused(self) -> str | None:
+        if self._model.refusal is not None:
+            return self._model.refusal
+        if self._format.layers != tuple(range(self._model.layers)):
+            return (
+                f"llama.cpp masks all layers alike, so it reads formats of all {self._model.layers} layers "
+                f"only, not of {len(self._format.layers)}; choose --backend torch for this format"
+            )
+        return None
+
+    @property
+    def info(self) -> EngineInfo:
+        where = "the graphics processor" if self._model.offloaded else f"{self._threads} threads"
+        return EngineInfo(
+            backend="llamacpp",
+            model=self._name,
+            adapter=None,
+            quantisation=self._model.quantisation,
+            device="gpu" if self._model.offloaded else "cpu",
+            device_reason=f"llama.cpp reads GGUF files as they are; it runs on {where}",
+            layers=self._model.layers,
+            context_tokens=self._context_tokens,
+            parallel=self._parallel,
+            refusal=self._refusal,
+        )
+
+    @property
+    def format(self) -> MemoryFormat:
+        return self._format
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(
+            weights=self._weights_hash,
+            adapter="",
+            tokenizer=self._weights_hash,  # a GGUF file holds both
+            quantisation="gguf",
+            prefix=tuple(self._prefix),
+            rope=self._model.rope,
+            format=self._format,
+        )
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes of keys and values put into the cache so far; resident memories move none."""
+        return 0 if self._placing is None else self._residents.bytes_moved
+
+    def forget_residents(self) -> None:
+        """Give up the memories that lie in the cache, so that the next use moves them again."""
+        if self._placing is not None:
+            with self._batcher.exclusive() as context:
+                self._residents.clear(context)
+
+    def tokenize(self, text: str) -> Tokens:
+        ids = self._model.tokenize(text, special=False)
+        return Tokens(ids, self._model.offsets(text, ids))
+
+    # -- writing
+
+    def write(self, references: Sequence[Sequence[int]]) -> list[ExplicitMemory]:
+        placing = self._readable()
+        checked_lengths(references)
+        written = None if self._writer is None else self._writer(references)
+        if written is not None:
+            return written
+        with self._write_lock:
+            if self._writing is None:
+                self._writing = Writing(self._model, placing, self._prefix, self._threads)
+            memories = []
+            for reference in references:
+                with self._batcher.exclusive():
+                    memories.append(self._writing.write(self._format, reference))
+            return memories
+
+    def _readable(self) -> Placing:
+        if self._placing is None:
+            raise ModelUnsupported(str(self._refusal))
+        return self._placing
+
+    # -- answering
+
+    def generate(
+        self, messages: Sequence[Message], memories_for: MemoriesFor | None, options: GenerateOptions
+    ) -> Iterator[Token | Read | Trimmed]:
+        prompt, dropped = self._prompt(messages, memories_for, options.max_tokens)
+        if dropped:
+            yield Trimmed(dropped)
+        segments = prompt_segments(prompt, memories_for, self._model.text)
+        stretches = [segments[-1].memories]
+        generated: list[int] = []
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        sampler = Sampler(options, self._model.end_tokens)
+        with self._answer(len(prompt) + options.max_tokens, memories_for is not None) as answer:
+            logits = answer.feed_prompt(segments, options.stop)
+            with self._batcher.decoding():
+                while logits is not None and not options.stop.is_set():
+                    token = sampler.pick(logits, generated)
+                    if token in self._model.end_tokens:
+                        break
+                    generated.append(token)
+                    yield Token(token, decoder.decode(self._model.piece(token)))
+                    if len(generated) >= options.max_tokens:
+                        break
+                    if memories_for is not None and len(generated) % CHUNK_TOKENS == 0:
+                        with self._batcher.away():
+                            stretches.append(self._ask(memories_for, len(prompt), generated))
+                        answer.read(stretches[-1])
+                    logits = answer.feed([token])
+        if generated and memories_for is not None:
+            count = -(-len(generated) // CHUNK_TOKENS)
+            yield from self._attend(segments, generated, stretches[:count], plain=False).reads
+
+    def score(self, messages: Sequence[Message], answer: str, memories_for: MemoriesFor | None) -> Score:
+        tokens = self._model.tokenize(answer, special=False)
+        prompt, _ = self._prompt(messages, memories_for, len(tokens))
+        segments = prompt_segments(prompt, memories_for, self._model.text)
+        stretches = [segments[-1].memories]
+        for end in range(CHUNK_TOKENS, len(tokens), CHUNK_TOKENS):
+            known = tokens[:end]
+            stretches.append(() if memories_for is None else self._ask(memories_for, len(prompt), known))
+        return self._attend(segments, tokens, stretches, plain=memories_for is None)
+
+    def _prompt(
+        self, messages: Sequence[Message], memories_for: MemoriesFor | None, answer_tokens: int
+    ) -> tuple[list[int], int]:
+        start = 0 if memories_for is None else self._readable().start
+        return fitted(messages, self.prompt_ids, self._context_tokens - start - answer_tokens)
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a conversation that ends where the answer begins, by the model's chat template."""
+        model = self._model
+        turns = [{"role": m.role, "content": plain(m.content, model.special_tokens)} for m in messages]
+        if model.template is None:
+            text = "\n\n".join(turn["content"] for turn in turns) + "\n\n"
+        else:
+            text = render(model, turns)
+        return model.tokenize(text, special=True)
+
+    def _ask(
+        self, memories_for: MemoriesFor, prompt: int, generated: Sequence[int]
+    ) -> tuple[KeyedMemory, ...]:
+        """Memories for the stretch that follows `generated`, a whole number of chunks."""
+        index = -(-prompt // CHUNK_TOKENS) + len(generated) // CHUNK_TOKENS - 1
+        text = self._model.text(list(generated[-CHUNK_TOKENS:]))
+        return ask(memories_for, Chunk(index, "answer", text))
+
+    def _attend(
+        self,
+        prompt: Sequence[Segment],
+        tokens: Sequence[int],
+        stretches: Sequence[tuple[KeyedMemory, ...]],
+        *,
+        plain: bool,
+    ) -> Score:
+        with self._attention_lock:
+            return self._attending.score(prompt, answer_segments(tokens, stretches), tokens, plain=plain)
+
+    @contextmanager
+    def _answer(self, tokens: int, reading: bool) -> Iterator["_Answer"]:
+        """A sequence of the shared context with room for `tokens`, given back at the end."""
+        with self._places.one(tokens) as sequence:
+            answer = _Answer(
+                self._batcher,
+                sequence,
+                self._placing if reading else None,
+                self._residents if reading else None,
+            )
+            try:
+                yield answer
+            finally:
+                with self._batcher.exclusive() as context:
+                    context.remove(sequence)
+
+
+class _Answer:
+    """One answer's sequence in the shared context."""
+
+    def __init__(
+        self, batcher: Batcher, sequence: int, placing: Placing | None, residents: Residents | None
+    ) -> None:
+        self._batcher, self._sequence = batcher, sequence
+        self._placing, self._residents = placing, residents
+        self._position = 0 if placing is None else placing.start
+        if placing is not None:
+            with batcher.exclusive() as context:
+                context.share(PREFIX_SEQUENCE, sequence)
+
+    def read(self, memories: Sequence[KeyedMemory]) -> None:
+        """Drop the memories and make these visible; the context stays as it is."""
+        if self._placing is None or self._residents is None:
+            return
+        with self._batcher.exclusive() as context:
+            context.remove(self._sequence, *self._placing.memory_positions)
+            for place, keyed in enumerate(memories):
+                context.share(
+                    self._residents.sequence(context, keyed.key, keyed.memory, place), self._sequence
+                )
+
+    def feed_prompt(
+        self, segments: Sequence[Segment], stop: threading.Event
+    ) -> npt.NDArray[np.float32] | None:
+        """Logits (vocabulary,) after the prompt; None if it was stopped."""
+        logits = None
+        for segment in segments:
+            self.read(segment.memories)
+            for first in range(0, len(segment.tokens), PIECE_TOKENS):
+                if stop.is_set():
+                    return None
+                logits = self.feed(segment.tokens[first : first + PIECE_TOKENS])
+        return logits
+
+    def feed(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Process the next tokens: logits (vocabulary,) after the last of them."""
+        run = Run(self._sequence, self._position, tokens, (len(tokens) - 1,))
+        self._position += len(tokens)
+        logits: npt.NDArray[np.float32] = self._batcher.run(run)[0]
+        return logits
+
+
+class _Places:
+    """Sequences for answers, and the room that they share."""
+
+    def __init__(self, sequences: range, tokens: int) -> None:
+        self._free, self._tokens = list(sequences), tokens
+        self._state = threading.Condition()
+
+    @contextmanager
+    def one(self, tokens: int) -> Iterator[int]:
+        """A sequence, once one is free and `tokens` fit beside the other answers."""
+        with self._state:
+            self._state.wait_for(lambda: self._free and tokens <= self._tokens)
+            self._tokens -= tokens
+            sequence = self._free.pop()
+        try:
+            yield sequence
+        finally:
+            with self._state:
+                self._tokens += tokens
+                self._free.append(sequence)
+                self._state.notify_all()
+
+
+def render(model: LlamaModel, turns: list[dict[str, str]]) -> str:
+    """The conversation by the file's own template, by the renderer that the torch backend uses too."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    special = {} if model.bos is None else {"bos_token": model.piece(model.bos, special=True).decode()}
+    special["eos_token"] = model.piece(model.eos, special=True).decode()
+    rendered, _ = render_jinja_template(
+        [turns], chat_template=model.template, add_generation_prompt=True, **special
+    )
+    return str(rendered[0])
