@@ -17,9 +17,14 @@ IngestError
     ├── ReaderCrashed        the reading process died
     └── ReaderTimeout        the reading process made no progress in time
 
+`lasting` tells the content's own faults, which the same readers will find in it again, from failures of the
+moment.
+
 Each message starts with the file's name and says what happened and what to do next. Errors cross the border
 between the reading process and its parent as (class name, message); `by_name` finds the class again.
 """
+
+from typing import ClassVar
 
 
 class IngestError(Exception):
@@ -31,7 +36,12 @@ class ReferenceLimitTooSmall(IngestError):
 
 
 class UnreadableDocument(IngestError):
-    """One file cannot be read; says which and why."""
+    """One file cannot be read; says which and why.
+
+    lasting: the content itself is the reason; the same bytes will fail again with the same readers.
+    """
+
+    lasting: ClassVar[bool] = False
 
 
 class MissingFile(UnreadableDocument):
@@ -45,13 +55,19 @@ class PermissionDenied(UnreadableDocument):
 class EmptyFile(UnreadableDocument):
     """Zero bytes, or nothing that could be cited."""
 
+    lasting = True
+
 
 class UnsupportedFormat(UnreadableDocument):
     """A format that is not read; says what the content really is."""
 
+    lasting = True
+
 
 class PasswordRequired(UnreadableDocument):
     """Encrypted, and no password was given."""
+
+    lasting = True
 
 
 class WrongPassword(PasswordRequired):
@@ -61,9 +77,13 @@ class WrongPassword(PasswordRequired):
 class DamagedFile(UnreadableDocument):
     """The content cannot be parsed as the format it claims to be."""
 
+    lasting = True
+
 
 class NoPages(UnreadableDocument):
     """A document without pages."""
+
+    lasting = True
 
 
 class NoSuchPage(UnreadableDocument):
@@ -72,6 +92,8 @@ class NoSuchPage(UnreadableDocument):
 
 class NoText(UnreadableDocument):
     """Pages that hold images only."""
+
+    lasting = True
 
 
 class TooLarge(UnreadableDocument):

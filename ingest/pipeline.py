@@ -22,7 +22,8 @@ from engine.protocol import Embedder, Engine
 from ingest import sandbox
 from ingest.chunk import Reference, chunk
 from ingest.document import DocumentInfo, Page, PageWarning
-from ingest.errors import EmptyFile, IngestError
+from ingest.errors import EmptyFile, IngestError, UnreadableDocument
+from ingest.readers.version import readers_version
 from storage.errors import DocumentNotFound, JobLost, StorageError, StoreUnavailable
 from storage.records import Arrays, DocumentRow, JobRow, NewReference, PageHeading, PageRow, Stage
 from storage.store import Store
@@ -114,16 +115,23 @@ class Pipeline:
         except (DocumentNotFound, JobLost, StoreUnavailable):
             raise
         except (EngineError, IngestError, StorageError) as error:
-            self._end(job, "failed", str(error))
+            lasting = isinstance(error, UnreadableDocument) and error.lasting
+            self._end(job, "failed", str(error), readers_version() if lasting else None)
         else:
             self._store.jobs.finish(job.id, "done", owner=self._owner)
 
-    def _end(self, job: JobRow, status: Literal["cancelled", "failed"], error: str | None) -> None:
+    def _end(
+        self,
+        job: JobRow,
+        status: Literal["cancelled", "failed"],
+        error: str | None,
+        unreadable_by: str | None = None,
+    ) -> None:
         log.info("job %d (%s) of %s: %s", job.id, job.kind, job.document_id, status)
         if not self._store.jobs.finish(job.id, status, error, owner=self._owner):
             return  # deleted meanwhile, with its document
         if job.kind == "ingest":
-            self._store.documents.set_status(job.document_id, status, error)
+            self._store.documents.set_status(job.document_id, status, error, unreadable_by=unreadable_by)
 
     def _ingest(self, job: JobRow, progress: Progress) -> None:
         document = self._store.documents.get(job.document_id)

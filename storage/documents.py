@@ -47,13 +47,20 @@ class Documents:
         self._remover = remover
 
     def add(
-        self, path: Path, collection: str, name: str | None = None, *, memories: bool = True
+        self,
+        path: Path,
+        collection: str,
+        name: str | None = None,
+        *,
+        memories: bool = True,
+        readers: str | None = None,
     ) -> tuple[DocumentRow, bool]:
         """Keep a file and queue its ingest, to be followed by writing `memories`; nothing is parsed here.
 
         Returns the document and whether there is work to do: False if the same bytes are in the store
         already (they are put into `collection` too), unless their ingest failed or was cancelled, which
-        queues it again. Raises OriginalUnreadable, CollectionNotFound, DiskFull.
+        queues it again; but not if it failed because these very `readers` cannot read the content. Raises
+        OriginalUnreadable, CollectionNotFound, DiskFull.
         """
         with self._database.read() as connection:
             collection_id = collection_id_of(connection, collection)
@@ -62,14 +69,14 @@ class Documents:
             with self._database.write() as connection:
                 known = _by_content(connection, content)
                 if known is not None:
-                    created = self._again(connection, known, collection_id, path, memories)
+                    created = self._again(connection, known, collection_id, path, memories, readers)
                     return _describe(connection, [known], None)[0], created
         with self._originals.copied(path) as (content, copy), self._database.write() as connection:
             with files.in_our_words("the store of originals"):
                 self._originals.settle(copy, content.sha256)
             known = _by_content(connection, content)  # another process may have been first
             if known is not None:
-                created = self._again(connection, known, collection_id, path, memories)
+                created = self._again(connection, known, collection_id, path, memories, readers)
                 return _describe(connection, [known], None)[0], created
             document_id = self._insert(connection, content, name or path.name)
             _link(connection, document_id, collection_id)
@@ -83,6 +90,14 @@ class Documents:
         if not found:
             raise _missing(document_id)
         return found[0]
+
+    def of_ids(
+        self, document_ids: Sequence[str], fingerprint_id: str | None = None
+    ) -> dict[str, DocumentRow]:
+        """Those of the documents that exist, by id; a handful of queries whatever their number."""
+        with self._database.read() as connection:
+            rows = _describe(connection, document_ids, fingerprint_id)
+        return {row.id: row for row in rows}
 
     def list(
         self,
@@ -134,11 +149,23 @@ class Documents:
         }
         self._update(document_id, **{name: value for name, value in given.items() if value is not None})
 
-    def set_status(self, document_id: str, status: DocumentStatus, error: str | None = None) -> None:
-        """Raises DocumentNotFound."""
+    def set_status(
+        self,
+        document_id: str,
+        status: DocumentStatus,
+        error: str | None = None,
+        *,
+        unreadable_by: str | None = None,
+    ) -> None:
+        """Note how far a document is, or how it ended; `unreadable_by` as in `DocumentRow`.
+
+        Raises DocumentNotFound.
+        """
         message = None if error is None else clean(error)
         finished = time.time() if status in FINISHED else None
-        self._update(document_id, status=status, error=message, finished_at=finished)
+        self._update(
+            document_id, status=status, error=message, finished_at=finished, unreadable_by=unreadable_by
+        )
 
     def add_warning(self, document_id: str, page: int | None, message: str) -> None:
         """Note what a reader of the document should know; the same words twice are kept once.
@@ -189,17 +216,23 @@ class Documents:
         return document_id
 
     def _again(
-        self, connection: sa.Connection, document_id: str, collection_id: int, path: Path, memories: bool
+        self,
+        connection: sa.Connection,
+        document_id: str,
+        collection_id: int,
+        path: Path,
+        memories: bool,
+        readers: str | None,
     ) -> bool:
         _link(connection, document_id, collection_id)
-        restarted = connection.execute(
-            sa.update(Document)
-            .where(Document.id == document_id, Document.status.in_(("failed", "cancelled")))
-            .values(status="queued", error=None, warnings=[], finished_at=None)
-        ).rowcount
+        restarted = queue.restart_document(
+            connection,
+            document_id,
+            sa.or_(Document.unreadable_by.is_(None), Document.unreadable_by.is_distinct_from(readers)),
+        )
         if restarted:
             self._enqueue(connection, document_id, collection_id, path, memories)
-        return bool(restarted)
+        return restarted
 
     def _enqueue(
         self, connection: sa.Connection, document_id: str, collection_id: int, path: Path, memories: bool

@@ -177,11 +177,7 @@ class Jobs:
             if other is not None:
                 return other
             if job.kind == "ingest":
-                connection.execute(
-                    sa.update(Document)
-                    .where(Document.id == job.document_id, Document.status.in_(("failed", "cancelled")))
-                    .values(status="queued", error=None, finished_at=None, warnings=[])
-                )
+                restart_document(connection, job.document_id)
             return _update(
                 connection,
                 job_id,
@@ -268,6 +264,18 @@ def active(connection: sa.Connection, kind: JobKind, document_id: str) -> JobRow
         .limit(1)
     ).first()
     return None if row is None else job_row(row)
+
+
+def restart_document(
+    connection: sa.Connection, document_id: str, *conditions: sa.ColumnElement[bool]
+) -> bool:
+    """A failed or cancelled document that meets the conditions waits again, as if it were new."""
+    restarted = connection.execute(
+        sa.update(Document)
+        .where(Document.id == document_id, Document.status.in_(("failed", "cancelled")), *conditions)
+        .values(status="queued", error=None, warnings=[], finished_at=None, unreadable_by=None)
+    )
+    return bool(restarted.rowcount)
 
 
 def job_row(row: Any) -> JobRow:

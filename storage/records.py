@@ -82,6 +82,7 @@ class DocumentRow:
 
     reference_count: references stored. memory_count: memories in the bank asked for, or in the fullest one.
     job: the newest queued or running job, else None.
+    unreadable_by: the readers that found the content itself unreadable, else None.
     """
 
     id: str
@@ -100,6 +101,7 @@ class DocumentRow:
     job: JobRow | None
     created_at: float
     finished_at: float | None
+    unreadable_by: str | None
 
 
 @dataclass(frozen=True)

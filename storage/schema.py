@@ -49,6 +49,7 @@ class Document(Base):
     reference_count: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[float] = mapped_column(index=True)
     finished_at: Mapped[float | None]
+    unreadable_by: Mapped[str | None]
 
 
 class CollectionDocument(Base):

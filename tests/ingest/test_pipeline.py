@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from engine.errors import MemoryMismatch
-from engine.fake import FakeEmbedder, FakeEngine
+from engine.fake import FakeEmbedder, FakeEngine, text_of
 from engine.memory import ExplicitMemory
 from ingest import pipeline as pipeline_of
 from ingest.pipeline import Pipeline
+from ingest.readers.version import readers_version
 from storage.errors import JobLost
 from storage.records import DocumentRow, JobRow
 from storage.store import Store
@@ -97,7 +98,7 @@ def test_a_file_becomes_a_ready_document_in_two_jobs(store: Store, engine: FakeE
         page = store.documents.page(document_id, row.page)
         assert page.text[row.start : row.end] == row.text
         words = [page.text[start:end] for start, end in row.token_offsets.tolist()]
-        assert [engine._words[token] for token in row.token_ids[row.header_tokens :]] == words
+        assert [text_of([token]).lstrip() for token in row.token_ids[row.header_tokens :].tolist()] == words
 
 
 def test_without_memories_a_document_is_ready_when_it_can_be_asked(
@@ -138,7 +139,8 @@ def test_a_bad_file_fails_alone(
     assert document.status == "failed"
     assert str(document.error).startswith(message)
     assert store.jobs.list(status="failed")[0].error == document.error
-    assert store.documents.get(good).status == "ready"
+    assert document.unreadable_by == readers_version()
+    assert (store.documents.get(good).status, store.documents.get(good).unreadable_by) == ("ready", None)
 
 
 def test_a_name_as_long_as_it_can_be_still_tells_the_format(store: Store, engine: FakeEngine, keep) -> None:
@@ -359,7 +361,6 @@ def test_killed_in_the_middle_the_next_worker_finishes_as_if_nothing_had_been(
         assert killed.memory_count < killed.reference_count
         assert again.jobs.claim("w2") is None  # not before the lease ends
         _expire(again)
-        # a fake engine's token ids are its own; this one has seen the same words in the same order
         drain(again, undisturbed, "w2")
         assert everything(again, undisturbed, document_id) == expected
         assert again.jobs.get(2).attempts == 2

@@ -63,6 +63,29 @@ def test_a_failed_document_is_queued_again(store: Store, tmp_path: Path, status:
     assert (again.status, again.error, store.jobs.waiting()) == ("queued", None, 1)
 
 
+def test_content_that_these_readers_cannot_read_is_not_queued_again(store: Store, tmp_path: Path) -> None:
+    store.collections.add("other", "general")
+    path = write(tmp_path / "a.txt", "text")
+    job = store.documents.add(path, "law", readers="1")[0].job
+    assert job is not None
+
+    def unreadable() -> None:
+        store.jobs.finish(job.id, "failed", "damaged")
+        store.documents.set_status(job.document_id, "failed", "damaged", unreadable_by="1")
+
+    unreadable()
+    known, created = store.documents.add(path, "other", readers="1")
+    assert (created, known.status, known.error, known.unreadable_by) == (False, "failed", "damaged", "1")
+    assert known.collections == ("law", "other")
+    assert store.jobs.waiting() == 0
+    store.jobs.retry(job.id)  # asked for in so many words
+    assert store.jobs.waiting() == 1
+    assert store.documents.get(known.id).unreadable_by is None
+    unreadable()
+    newer, created = store.documents.add(path, "law", readers="2")
+    assert (created, newer.status, newer.error, newer.unreadable_by) == (True, "queued", None, None)
+
+
 def test_a_lost_original_is_restored(store: Store, tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "text")
     document, _ = store.documents.add(path, "law")

@@ -1,3 +1,4 @@
+import hashlib
 import sqlite3
 from contextlib import closing
 from multiprocessing import get_context
@@ -45,6 +46,35 @@ def test_every_migration_runs_from_every_older_one(home: Path) -> None:
         upgrade(database)
         assert revision(database) == HEAD
         database.close()
+
+
+def test_documents_of_schema_0001_are_kept(home: Path, tmp_path: Path) -> None:
+    home.mkdir(mode=0o700)
+    database = Database(home / "attest.db")
+    database.use_write_ahead_log()
+    (tmp_path / "a.txt").write_text("a")
+    sha256 = hashlib.sha256(b"a").hexdigest()
+    with database.write() as connection:
+        from alembic import command
+
+        command.upgrade(alembic_config(connection), "0001")
+        for statement in (
+            "INSERT INTO collections (name, profile, created_at) VALUES ('law', 'legal', 1)",
+            "INSERT INTO documents (id, sha256, name, bytes, status, error, warnings, created_at) "
+            f"VALUES ('{sha256[:16]}', '{sha256}', 'a.txt', 1, 'failed', 'no text', '[]', 1)",
+            f"INSERT INTO collection_documents VALUES (1, '{sha256[:16]}')",
+            "INSERT INTO pages (document_id, number, label, text, headings) "
+            f"VALUES ('{sha256[:16]}', 1, 'i', 'a', '[]')",
+        ):
+            connection.execute(sa.text(statement))
+    database.close()
+    with Store.open(home) as store:
+        (document,) = store.documents.list("law")
+        assert (document.name, document.error, document.unreadable_by) == ("a.txt", "no text", None)
+        assert store.documents.page(document.id, 1).text == "a"
+        again, created = store.documents.add(tmp_path / "a.txt", "law", readers="1")
+        assert (again.id, created) == (document.id, True)  # nobody knows why it failed then
+    assert (home / "backups" / "attest-0001.db").is_file()
 
 
 def test_opening_again_changes_nothing(home: Path) -> None:
