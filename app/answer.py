@@ -141,4 +141,18 @@ class DoneEvent:
     answer: Answer
 
 
-AnswerEvent = TokenEvent | ReadEvent | DoneEvent
+@dataclass(frozen=True)
+class QueuedEvent:
+    """The question waits for its turn; it may come before the first token. ahead: questions before it."""
+
+    ahead: int
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        if not self.ahead:
+            return "Yours is the next question."
+        return f"{self.ahead} question{'s' if self.ahead > 1 else ''} ahead of yours."
+
+
+AnswerEvent = QueuedEvent | TokenEvent | ReadEvent | DoneEvent

@@ -15,6 +15,7 @@ from app.answer import (
     DoneEvent,
     EngineDescription,
     Mode,
+    QueuedEvent,
     ReadEvent,
     StretchRead,
     Timings,
@@ -32,6 +33,7 @@ from engine.protocol import (
     KeyedMemory,
     MemoriesFor,
     Message,
+    Queued,
     Read,
     Token,
 )
@@ -84,8 +86,12 @@ class Asker:
         history: Sequence[tuple[str, str]] = (),
         max_tokens: int = 128,
         stop: threading.Event | None = None,
+        client: str = "",
     ) -> Iterator[AnswerEvent]:
-        """Stream an answer. Raises the rooms' errors; an answer that is not supported abstains instead."""
+        """Stream an answer. Raises the rooms' errors; an answer that is not supported abstains instead.
+
+        client: who asks; clients take turns.
+        """
         started = time.perf_counter()
         trace = Trace()
         query = f"{history[-1][0]}\n{question}" if history else question
@@ -99,17 +105,21 @@ class Asker:
             return
         messages = self._messages(question, history, collection, first if mode == "text" else [])
         memories_for = self._memories_for(question, collection, first, trace) if mode == "memory" else None
-        options = GenerateOptions(max_tokens, REPETITION_PENALTY, stop or threading.Event())
+        options = GenerateOptions(
+            max_tokens, REPETITION_PENALTY, stop=stop or threading.Event(), client=client
+        )
         first_token = last_token = 0.0
         reads: list[StretchRead] = []
         for event in self._engine.generate(messages, memories_for, options):
-            if isinstance(event, Token):
+            if isinstance(event, Queued):
+                yield QueuedEvent(event.ahead)
+            elif isinstance(event, Token):
                 last_token = time.perf_counter()
                 first_token = first_token or last_token
                 trace.pieces.append(event.text)
                 if event.text:
                     yield TokenEvent(event.text)
-            else:
+            elif isinstance(event, Read):
                 trace.reads.append(event)
                 reads.append(stretch_read(event, trace.found))
                 yield ReadEvent(reads[-1])

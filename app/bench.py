@@ -33,7 +33,7 @@ SAMPLE = ("samples", "medical", "CDC - Infection Prevention in Outpatient Settin
 
 def bench_ingest(settings: Settings, document: Path | None = None) -> dict[str, Any]:
     """Ratios of tokens per second over plain prefill's. Raises AttestError if the document cannot be read."""
-    with tempfile.TemporaryDirectory() as folder, Service(settings) as models:
+    with tempfile.TemporaryDirectory() as folder, Service(settings, shared=False) as models:
         engine, embedder = models.models()
         if not isinstance(engine, TorchEngine):
             raise AttestError(f"the {engine.info.backend} engine has no plain prefill to compare with")

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import click
 
 from app import settings as settings_of
-from app.answer import Answer, DoneEvent, Mode, TokenEvent
+from app.answer import Answer, DoneEvent, Mode, QueuedEvent, TokenEvent
 from app.errors import AttestError, for_people
 from app.service import DocumentView, Service
 from storage.records import PROFILES
@@ -109,7 +109,8 @@ def ask(question: str, collection: str, mode: Mode, backend: str, max_tokens: in
         for event in service.ask(question, collection, mode=mode, max_tokens=max_tokens):
             if isinstance(event, TokenEvent) and not as_json:
                 click.echo(event.text, nl=False)
-                sys.stdout.flush()
+            elif isinstance(event, QueuedEvent):
+                click.echo(event.sentence, err=True)
             elif isinstance(event, DoneEvent):
                 answer = event.answer
         if answer is None:

@@ -10,6 +10,7 @@ from app.errors import AttestError, for_people
 from app.service import Service
 from app.settings import Settings
 from engine.errors import EngineError
+from engine.llama import build
 from engine.protocol import GenerateOptions, Message
 from engine.registry import REGISTERED
 
@@ -40,6 +41,7 @@ def examine(settings: Settings, *, offline: bool) -> dict[str, Any]:
             note(package, "ok", metadata.version(package))
         except metadata.PackageNotFoundError:
             note(package, "error", "not installed; run `make install`")
+    _fast_engine(note)
     _device(settings, note)
     for name in (settings.model, settings.embedder):
         known = REGISTERED.get(name)
@@ -51,6 +53,23 @@ def examine(settings: Settings, *, offline: bool) -> dict[str, Any]:
     if offline:
         _prove_offline(settings, note)
     return {"ok": all(check["state"] != "error" for check in checks), "checks": checks}
+
+
+def _fast_engine(note: Any) -> None:
+    version = build.installed()
+    if version is None:
+        lacking = build.obstacle() or "it was not compiled, or that failed"
+        note(
+            build.NAME,
+            "warning",
+            f"not installed, so answers come from torch: {lacking}; `make install` compiles it and says more",
+        )
+    elif version != build.VERSION:
+        note(build.NAME, "warning", f"{version}, but {build.VERSION} is the one tested; run `make install`")
+    elif fault := build.fault():
+        note(build.NAME, "warning", f"{version} does not load: {fault}; `make install` tries again")
+    else:
+        note(build.NAME, "ok", f"{version}, the fast engine")
 
 
 def _device(settings: Settings, note: Any) -> None:
@@ -101,7 +120,7 @@ def _prove_offline(settings: Settings, note: Any) -> None:
     socket.socket.connect = refuse  # type: ignore[method-assign]
     socket.getaddrinfo = refuse
     try:
-        with Service(settings) as service, for_people():
+        with Service(settings, shared=False) as service, for_people():
             engine, embedder = service.models()
             embedder.embed(["offline"])
             list(engine.generate([Message("user", "Hello")], None, GenerateOptions(max_tokens=4)))

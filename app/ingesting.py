@@ -22,6 +22,7 @@ from storage.records import FINISHED, DocumentRow
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
+AT_A_TIME = 500  # documents asked about in one go; those added first are finished first
 WORKER_TRIES = 3
 STDERR = 2  # stdout is for outcomes only
 
@@ -32,6 +33,7 @@ class Outcome:
 
     status: ready, partial, failed, duplicate or cancelled (queued if nobody waits).
 
+    error: why it is not ready; of a duplicate, why the same content could not be read before.
     bytes: the file's size. seconds: from the start of its reading to the end of its writing.
     """
 
@@ -64,11 +66,11 @@ def ingest_paths(
                 yield file
                 continue
             added = service.add_documents([file], collection, profile, memories=memories)[0]
-            if added.status == "failed" or added.document_id is None:
+            if added.document_id is None:
                 yield Outcome(str(file), None, "failed", error=added.error)
                 continue
             row = _row(service, added.document_id)
-            if added.status == "duplicate" and row is not None and _finished(row):
+            if added.status != "queued" and row is not None and _finished(row):
                 yield _outcome(str(file), row, "duplicate", 0.0)
             elif added.document_id in pending:
                 yield Outcome(str(file), added.document_id, "duplicate")
@@ -111,8 +113,10 @@ def _wait(service: Service, pending: dict[str, Path]) -> Iterator[Outcome]:
     command = worker_command(service.settings, "--until-idle")
     try:
         while pending:
-            for document_id in list(pending):
-                row = _row(service, document_id)
+            with for_people():
+                rows = service.store.documents.of_ids(list(pending)[:AT_A_TIME])
+            for document_id in list(pending)[:AT_A_TIME]:
+                row = rows.get(document_id)
                 if row is None:
                     path = str(pending.pop(document_id))
                     yield Outcome(path, document_id, "cancelled", error=f"{path}: deleted while it was read")

@@ -5,8 +5,6 @@ Lower rooms' errors leave as AttestError.
 """
 
 import logging
-import os
-import stat
 import threading
 import time
 from collections import deque
@@ -17,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from app.adding import Added, add_file
 from app.answer import AnswerEvent, Mode, Rect
 from app.asking import Asker
 from app.attribution import passage_rectangles
@@ -24,7 +23,7 @@ from app.errors import AttestError, NothingToAsk, NotReady, for_people
 from app.profiles import profile as known_profile
 from app.settings import Settings
 from app.standing import settled_error, settled_status
-from engine.fake import FakeEmbedder, FakeEngine
+from engine.choice import Choice
 from engine.protocol import Embedder, Engine
 from ingest.document import PDF
 from ingest.render import render_page
@@ -41,16 +40,6 @@ from storage.store import Store
 log = logging.getLogger(__name__)
 
 PACE_SECONDS = 20.0  # the worker's pace is measured over this long
-
-
-@dataclass(frozen=True)
-class Added:
-    """What became of one file that was handed in. status: queued, duplicate or failed."""
-
-    path: Path
-    document_id: str | None
-    status: str
-    error: str | None
 
 
 @dataclass(frozen=True)
@@ -116,12 +105,25 @@ class WorkerStatus:
 
 
 class Service:
-    """Safe to share between threads; one per process and home."""
+    """Safe to share between threads; one per process and home.
 
-    def __init__(self, settings: Settings) -> None:
+    shared: use the engine of whichever process of this user has it loaded, else be that process. Without it
+    the model is loaded here in any case.
+    """
+
+    def __init__(self, settings: Settings, *, shared: bool = True) -> None:
         self.settings = settings
         with for_people():
             self.store = Store.open(settings.home)
+        self._choice = Choice(
+            settings.home,
+            settings.model,
+            settings.embedder,
+            settings.device,
+            settings.quantisation,
+            settings.memory_format,
+        )
+        self._shared = self._choice.share() if shared else None
         self._lock = threading.Lock()
         self._models: tuple[Engine, Embedder] | None = None
         self._asker: Asker | None = None
@@ -134,6 +136,8 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._shared is not None:
+            self._shared.close()
         self.store.close()
 
     # -- models
@@ -144,12 +148,18 @@ class Service:
             if self._models is None:
                 try:
                     with for_people():
-                        self._models = _load(self.settings)
-                except (AttestError, ValueError) as error:
+                        self._models = self._load()
+                except AttestError as error:
                     self._failure = str(error)
                     raise NotReady(str(error)) from error
                 self._failure = None
             return self._models
+
+    def _load(self) -> tuple[Engine, Embedder]:
+        if self._shared is None:
+            return self._choice.load_engine(), self._choice.load_embedder()
+        log.info("%s answers", self._shared.info.model)  # asking for its name waits until it can
+        return self._shared, self._choice.load_embedder()
 
     def asker(self) -> Asker:
         engine, embedder = self.models()
@@ -159,7 +169,12 @@ class Service:
             return self._asker
 
     def warm(self) -> threading.Thread:
-        """Load the models in the background; `engine_status` says how that goes."""
+        """Load the models in the background; `engine_status` says how that goes.
+
+        Whether this process owns the engine is settled when it returns.
+        """
+        if self._shared is not None:
+            self._shared.claim()
 
         def load() -> None:
             try:
@@ -205,17 +220,7 @@ class Service:
         collection = collection.strip()
         if all(row.name != collection for row in self.collections()):
             self.add_collection(collection, profile or "general")
-        added = []
-        for path in paths:
-            try:
-                _check_readable(path)
-                with for_people():
-                    row, created = self.store.documents.add(path, collection, memories=memories)
-            except AttestError as error:
-                added.append(Added(path, None, "failed", str(error)))
-            else:
-                added.append(Added(path, row.id, "queued" if created else "duplicate", None))
-        return added
+        return [add_file(self.store, path, collection, memories=memories) for path in paths]
 
     def documents(self, collection: str | None, limit: int = 1000) -> list[DocumentView]:
         with for_people():
@@ -255,8 +260,12 @@ class Service:
         history: Sequence[tuple[str, str]] = (),
         max_tokens: int = 128,
         stop: threading.Event | None = None,
+        client: str = "",
     ) -> Iterator[AnswerEvent]:
-        """Stream an answer. Raises NothingToAsk, NotReady or AttestError."""
+        """Stream an answer; `client` is who asks, since clients take turns.
+
+        Raises NothingToAsk, NotReady or AttestError.
+        """
         if not question.strip():
             raise AttestError("the question is empty")
         if mode != "none":
@@ -264,7 +273,13 @@ class Service:
         asker = self.asker()
         with for_people():
             stream = asker.ask(
-                question, collection, mode=mode, history=history, max_tokens=max_tokens, stop=stop
+                question,
+                collection,
+                mode=mode,
+                history=history,
+                max_tokens=max_tokens,
+                stop=stop,
+                client=client,
             )
             with closing(stream):  # type: ignore[type-var]  # it is a generator
                 yield from stream
@@ -345,34 +360,6 @@ class Service:
 
     def _fingerprint(self) -> str | None:
         return None if self._models is None else self._models[0].fingerprint.id
-
-
-def _load(settings: Settings) -> tuple[Engine, Embedder]:
-    if settings.model == "fake":
-        return FakeEngine(), FakeEmbedder()
-    from engine import loading
-    from engine.embedding import SentenceEmbedder
-    from engine.torch_engine import TorchEngine, format_of
-
-    loaded = loading.load(
-        settings.model, device=settings.device, quantisation=settings.quantisation, cache=settings.model_cache
-    )
-    engine = TorchEngine(loaded, format_of(settings.memory_format, loaded.transformer.layers))
-    return engine, SentenceEmbedder(settings.embedder, device=settings.device)
-
-
-def _check_readable(path: Path) -> None:
-    """Raises AttestError, which names the whole path: the same name may stand in several folders."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        raise AttestError(f"{path}: there is no such file or folder; check the path") from None
-    except OSError as error:
-        raise AttestError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
-    if not stat.S_ISREG(mode):
-        raise AttestError(f"{path}: this is not a file that can be read; give a document or a folder")
-    if not os.access(path, os.R_OK):
-        raise AttestError(f"{path}: no permission to read this file; change its permissions or copy it")
 
 
 def _document_view(row: DocumentRow) -> DocumentView:

@@ -17,9 +17,8 @@ from uuid import uuid4
 
 import psutil
 
+from engine.choice import Choice
 from engine.errors import EngineError
-from engine.fake import FakeEmbedder, FakeEngine
-from engine.protocol import Embedder, Engine
 from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL
 from ingest.pipeline import Pipeline
 from storage.errors import JobLost, StorageError
@@ -93,14 +92,28 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(name, lambda *_: stop.set())
     if hasattr(os, "nice"):
         os.nice(10)
+    choice = Choice(
+        options.home,
+        options.model,
+        options.embedder,
+        options.device,
+        options.quantisation,
+        options.format,
+    )
     owner = f"{os.getpid()}-{uuid4().hex[:8]}"
     try:
         with Store.open(options.home) as store:
             heart = threading.Thread(target=beat, args=(store, owner, stop, options.parent), daemon=True)
             heart.start()
             try:
-                engine, embedder = _models(options)
-                work(store, Pipeline(store, engine, embedder, owner, stop), owner, stop, options.until_idle)
+                with choice.share(stop) as engine:
+                    started = time.monotonic()
+                    pipeline = Pipeline(store, engine, choice.load_embedder(), owner, stop)
+                    log.info("%s is ready after %.1f s", engine.info.model, time.monotonic() - started)
+                    work(store, pipeline, owner, stop, options.until_idle)
+            except EngineError:
+                if not stop.is_set():  # else it gave up waiting for the model, as it was told
+                    raise
             finally:
                 stop.set()
                 heart.join()  # a last beat after `gone` would make the dead look alive
@@ -109,30 +122,6 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("%s", error)
         return 1
     return 0
-
-
-def _models(options: argparse.Namespace) -> tuple[Engine, Embedder]:
-    if options.model == "fake":
-        return FakeEngine(), FakeEmbedder()
-    from engine.embedding import SentenceEmbedder
-    from engine.loading import load
-    from engine.torch_engine import TorchEngine, format_of
-
-    started = time.monotonic()
-    loaded = load(
-        options.model,
-        device=options.device,
-        quantisation=options.quantisation,
-        cache=options.home / "models",
-    )
-    try:
-        memory_format = format_of(options.format, loaded.transformer.layers)
-    except ValueError as error:
-        raise EngineError(str(error)) from error
-    engine = TorchEngine(loaded, memory_format)
-    embedder = SentenceEmbedder(options.embedder, device=options.device)
-    log.info("models loaded in %.1f s", time.monotonic() - started)
-    return engine, embedder
 
 
 if __name__ == "__main__":

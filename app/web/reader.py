@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.answer import DoneEvent, Mode, ReadEvent, TokenEvent
+from app.answer import DoneEvent, Mode, QueuedEvent, ReadEvent, TokenEvent
 from app.errors import AttestError
 from app.web.conversation import MODES, Conversation, Turn, conversation_html, history, turn_html
 from app.web.documents import notice_html
@@ -102,7 +102,9 @@ class Reader:
                 history=history(conversation, turn.collection),
                 stop=stop,
             ):
-                if isinstance(event, TokenEvent):
+                if isinstance(event, QueuedEvent):
+                    yield {self._parts.live: turn_html(turn, index, waiting=event.sentence)}
+                elif isinstance(event, TokenEvent):
                     turn = replace(turn, text=turn.text + event.text)
                     if time.monotonic() - sent >= STREAM_SECONDS:
                         sent = time.monotonic()

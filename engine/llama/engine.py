@@ -46,7 +46,7 @@ from engine.writer import checked_lengths
 
 PREFIX_TEXT = "Reference:"
 PARALLEL = 4  # answers at once
-RESIDENTS = 32  # memories kept in the cache
+READY = 32  # memories kept in RAM as the cache takes them
 CONTEXT_TOKENS = 8192  # of all answers together; longer contexts cost memory that laptops lack
 PIECE_TOKENS = 256  # of a long prompt, so that other answers go on in between
 
@@ -58,10 +58,10 @@ Writer = Callable[[Sequence[Sequence[int]]], list[ExplicitMemory] | None]
 
 @dataclass(frozen=True)
 class Sizes:
-    """Answers at once, memories kept in the cache, tokens of all answers together, threads (0: choose)."""
+    """Answers at once, memories kept ready in RAM, tokens of all answers together, threads (0: choose)."""
 
     parallel: int = PARALLEL
-    residents: int = RESIDENTS
+    ready: int = READY
     context_tokens: int = CONTEXT_TOKENS
     threads: int = 0
 
@@ -92,9 +92,11 @@ class LlamaEngine:
         self._parallel, self._threads = sizes.parallel, threads
         self._context_tokens = min(model.context_tokens, sizes.context_tokens)
         cells = self._context_tokens + 256
-        cells += (sizes.residents + MEMORIES_PER_CHUNK * sizes.parallel) * fmt.tokens_per_head
-        sequences = 1 + sizes.parallel + sizes.residents
-        self._context = Context(model, cells, sequences, threads=threads)
+        residents = 2 * MEMORIES_PER_CHUNK * sizes.parallel  # while one set goes and the next one comes
+        cells += residents * fmt.tokens_per_head
+        sequences = 1 + sizes.parallel + residents
+        # flash attention takes twice as long on a processor when memories are read (docs/log.md)
+        self._context = Context(model, cells, sequences, threads=threads, flash=model.offloaded)
         self._batcher = Batcher(self._context)
         self._places = _Places(range(1, 1 + sizes.parallel), self._context_tokens)
         self._prefix = ([] if model.bos is None else [model.bos]) + model.tokenize(PREFIX_TEXT, special=False)
@@ -118,11 +120,13 @@ class LlamaEngine:
                 self._context.run([Run(0, 0, self._prefix)])
                 prefix_state = self._placing.prefix_state(self._context.get(0))
                 self._context.put(0, prefix_state)
-                self._residents = Residents(self._placing, range(1 + sizes.parallel, sequences))
+                own = range(1 + sizes.parallel, sequences)
+                self._residents = Residents(self._placing, own, sizes.ready)
         self._attending = Attending(model, self._placing, prefix_state, threads, self._batcher.exclusive)
         self._attention_lock = threading.Lock()
         self._writing: Writing | None = None
         self._write_lock = threading.Lock()
+        self._readers = 0  # answers that read memories now
 
     def close(self) -> None:
         self._context.close()
@@ -288,27 +292,38 @@ class LlamaEngine:
     def _answer(self, tokens: int, reading: bool) -> Iterator["_Answer"]:
         """A sequence of the shared context with room for `tokens`, given back at the end."""
         with self._places.one(tokens) as sequence:
-            answer = _Answer(
-                self._batcher,
-                sequence,
-                self._placing if reading else None,
-                self._residents if reading else None,
-            )
+            with self._batcher.exclusive() as context:
+                self._readers += reading
+                if self._placing is not None and not self._readers:
+                    self._residents.keep(context, 0)  # nobody reads them, everybody would look at them
             try:
-                yield answer
+                if reading:
+                    yield _Answer(self._batcher, sequence, self._placing, self._residents, self._room)
+                else:
+                    yield _Answer(self._batcher, sequence)
             finally:
                 with self._batcher.exclusive() as context:
                     context.remove(sequence)
+                    self._readers -= reading
+
+    def _room(self) -> int:
+        """Memories that stay in the cache."""
+        return MEMORIES_PER_CHUNK * self._readers
 
 
 class _Answer:
     """One answer's sequence in the shared context."""
 
     def __init__(
-        self, batcher: Batcher, sequence: int, placing: Placing | None, residents: Residents | None
+        self,
+        batcher: Batcher,
+        sequence: int,
+        placing: Placing | None = None,
+        residents: Residents | None = None,
+        room: Callable[[], int] = lambda: 0,
     ) -> None:
         self._batcher, self._sequence = batcher, sequence
-        self._placing, self._residents = placing, residents
+        self._placing, self._residents, self._room = placing, residents, room
         self._position = 0 if placing is None else placing.start
         if placing is not None:
             with batcher.exclusive() as context:
@@ -318,12 +333,13 @@ class _Answer:
         """Drop the memories and make these visible; the context stays as it is."""
         if self._placing is None or self._residents is None:
             return
+        states = [self._residents.state(k.key, k.memory, place) for place, k in enumerate(memories)]
         with self._batcher.exclusive() as context:
             context.remove(self._sequence, *self._placing.memory_positions)
-            for place, keyed in enumerate(memories):
-                context.share(
-                    self._residents.sequence(context, keyed.key, keyed.memory, place), self._sequence
-                )
+            for place, (keyed, state) in enumerate(zip(memories, states, strict=True)):
+                held = self._residents.sequence(context, keyed.key, place, state)
+                context.share(held, self._sequence)
+            self._residents.keep(context, self._room())
 
     def feed_prompt(
         self, segments: Sequence[Segment], stop: threading.Event

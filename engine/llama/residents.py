@@ -1,41 +1,65 @@
-"""Memories that lie in the cache already: each in its own sequence, the least recently read given up first.
+"""Memories that lie in the cache already, each in its own sequence, and the states of those that lately did.
 
-A resident memory is made visible to an answer by sharing its cells, which copies nothing. Giving one up
-only takes its own sequence off: cells that an answer still reads stay until that answer drops them.
+A resident memory is made visible to an answer by sharing its cells, which copies nothing. But every cell of
+the cache is looked at for every token, visible or not, so only the memories of the answers that run now stay
+(the least recently read are given up first); of the others the finished state is kept in RAM, from where it
+is back in a fraction of a millisecond. Giving one up only takes its own sequence off: cells that an answer
+still reads stay until that answer drops them.
 """
 
+import threading
 from collections import OrderedDict
 
 import numpy as np
 
 from engine.llama.context import Context
+from engine.llama.layout import State
 from engine.llama.placing import Placing
 from engine.memory import ExplicitMemory
 
+_Name = tuple[int, int]  # key, and place where positions are serial
+
 
 class Residents:
-    """sequences: the ids that it may use, one per memory."""
+    """sequences: the ids that it may use, one per memory. states: how many states it keeps in RAM."""
 
-    def __init__(self, placing: Placing, sequences: range) -> None:
+    def __init__(self, placing: Placing, sequences: range, states: int) -> None:
         self._placing = placing
         self._free = list(sequences)
-        self._held: OrderedDict[tuple[int, int], tuple[int, ExplicitMemory]] = OrderedDict()
+        self._held: OrderedDict[_Name, tuple[int, State]] = OrderedDict()
+        self._states: OrderedDict[_Name, tuple[ExplicitMemory, State]] = OrderedDict()
+        self._most_states = states
+        self._lock = threading.Lock()  # of the states; the cache is guarded by who hands in the context
         self.bytes_moved = 0
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def sequence(self, context: Context, key: int, memory: ExplicitMemory, place: int) -> int:
-        """The sequence that holds a memory, put into the cache if it is not there.
+    def state(self, key: int, memory: ExplicitMemory, place: int) -> State:
+        """The cells of a memory, from RAM if it was read lately. Raises MemoryMismatch."""
+        name = self._name(key, place)
+        with self._lock:
+            known = self._states.get(name)
+            if known is not None and _equal(known[0], memory):
+                self._states.move_to_end(name)
+                return known[1]
+        state = self._placing.memory_state(memory, place)
+        with self._lock:
+            self._states[name] = memory, state
+            while len(self._states) > self._most_states:
+                self._states.popitem(last=False)
+        return state
 
-        Raises MemoryMismatch, ContextOverflow.
+    def sequence(self, context: Context, key: int, place: int, state: State) -> int:
+        """The sequence that holds a memory's `state`, put into the cache if it is not there.
+
+        Raises ContextOverflow.
         """
-        name = (key, place if self._placing.format.positions == "serial" else 0)
+        name = self._name(key, place)
         found = self._held.get(name)
-        if found is not None and _equal(found[1], memory):
+        if found is not None and found[1] is state:
             self._held.move_to_end(name)
             return found[0]
-        state = self._placing.memory_state(memory, place)
         if found is not None:
             self._drop(context, name)
         elif not self._free:
@@ -48,15 +72,24 @@ class Residents:
             self._free.append(sequence)
             raise
         self.bytes_moved += state.keys.nbytes + state.values.nbytes
-        self._held[name] = sequence, memory
+        self._held[name] = sequence, state
         return sequence
 
-    def clear(self, context: Context) -> None:
-        """Give up all of them."""
-        for name in list(self._held):
-            self._drop(context, name)
+    def keep(self, context: Context, most: int) -> None:
+        """Give up the least recently read until at most `most` are left."""
+        while len(self._held) > most:
+            self._drop(context, next(iter(self._held)))
 
-    def _drop(self, context: Context, name: tuple[int, int]) -> None:
+    def clear(self, context: Context) -> None:
+        """Give up all of them, in RAM too."""
+        self.keep(context, 0)
+        with self._lock:
+            self._states.clear()
+
+    def _name(self, key: int, place: int) -> _Name:
+        return key, place if self._placing.format.positions == "serial" else 0
+
+    def _drop(self, context: Context, name: _Name) -> None:
         sequence, _ = self._held.pop(name)
         context.remove(sequence)
         self._free.append(sequence)

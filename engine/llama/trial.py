@@ -36,8 +36,8 @@ def trusted(model: Path, cache: Path) -> None:
     if tried.returncode:
         how = f"signal {-tried.returncode}" if tried.returncode < 0 else f"status {tried.returncode}"
         raise BackendUnavailable(
-            f"llama.cpp cannot compute with {model.name} here: a trial run ended with {how}. Compile it again "
-            "(`make install` after deleting attest's cached wheels); until then answers come from torch"
+            f"llama.cpp cannot compute with {model.name} here: a trial run ended with {how}. Delete attest's "
+            "cached wheels and run `make install` to compile it again; until then answers come from torch"
         )
     cache.mkdir(parents=True, exist_ok=True)
     note.touch()

@@ -16,7 +16,6 @@ from app import cli
 from app.answer import Answer, DoneEvent
 from app.service import Service
 from app.settings import Settings
-from engine.protocol import Embedder, Engine
 from ingest.pipeline import Pipeline
 from tests.ingest.make_pdf import make_pdf, text_sheet
 
@@ -63,13 +62,9 @@ def keep(tmp_path: Path) -> Callable[[str, bytes | str], Path]:
 @pytest.fixture
 def service(request: pytest.FixtureRequest, home: Path) -> Iterator[Service]:
     """A service on an empty store, or on a copy of the library for a test that asks for `filled`."""
-    library: Library | None = None
     if "filled" in request.fixturenames:
-        library = request.getfixturevalue("library")
-        shutil.copytree(library.home, home)
+        shutil.copytree(request.getfixturevalue("library").home, home)
     with Service(Settings(home=home, model="fake")) as opened:
-        if library is not None:
-            opened._models = library.models  # a fake engine knows only the words that it has seen
         yield opened
 
 
@@ -78,7 +73,6 @@ class Library:
     """Four documents, ingested once for the whole run."""
 
     home: Path
-    models: tuple[Engine, Embedder]
     ids: list[str]
 
 
@@ -95,7 +89,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
         (folder / name).write_bytes(content)
     with Service(Settings(home=folder / "home", model="fake")) as made:
         ids = add(made, *(folder / name for name in files))
-        return Library(folder / "home", made.models(), ids)
+        return Library(folder / "home", ids)
 
 
 @pytest.fixture

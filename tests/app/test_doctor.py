@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app import service as service_of
 from app.doctor import examine
 from app.service import Service
 from app.settings import Settings
+from engine import choice
 from engine.fake import FakeEmbedder
+from engine.llama import build
 from tests.app.conftest import LEASE, add, attest
 
 pytestmark = pytest.mark.usefixtures("fake_model")
@@ -54,6 +55,33 @@ def test_a_device_that_is_not_there(home: Path, monkeypatch: pytest.MonkeyPatch)
     assert "CUDA was asked for" in state(report, "device")[1]
 
 
+@pytest.mark.parametrize(
+    ("installed", "fault", "expected", "words"),
+    [
+        (build.VERSION, None, "ok", "fast engine"),
+        (build.VERSION, "libgomp.so.1 is missing", "warning", "libgomp"),
+        ("0.2.0", None, "warning", build.VERSION),
+        (None, None, "warning", "no C++ compiler"),
+    ],
+)
+def test_the_fast_engine_or_why_it_is_not_there(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    installed: str | None,
+    fault: str | None,
+    expected: str,
+    words: str,
+) -> None:
+    monkeypatch.setattr(build, "installed", lambda: installed)
+    monkeypatch.setattr(build, "fault", lambda: fault)
+    monkeypatch.setattr(build, "obstacle", lambda: "there is no C++ compiler on this machine")
+    report = examine(Settings(home, "fake"), offline=False)
+    found, message = state(report, "llama-cpp-python")
+    assert (found, report["ok"]) == (expected, True)
+    assert words in message
+    assert ("make install" in message) == (expected == "warning")
+
+
 @pytest.mark.parametrize("by_name", [True, False])
 def test_a_model_that_calls_home_is_caught(
     home: Path, monkeypatch: pytest.MonkeyPatch, by_name: bool
@@ -67,7 +95,7 @@ def test_a_model_that_calls_home_is_caught(
                     own.connect(("127.0.0.1", 9))
             return super().embed(texts)
 
-    monkeypatch.setattr(service_of, "FakeEmbedder", Talkative)
+    monkeypatch.setattr(choice, "FakeEmbedder", Talkative)
     connect, look_up = socket.socket.connect, socket.getaddrinfo
     report = examine(Settings(home, "fake"), offline=True)
     assert state(report, "offline") == ("error", "1 connections were tried")

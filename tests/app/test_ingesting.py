@@ -10,10 +10,11 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from app import ingesting
+from app import adding, ingesting
 from app.ingesting import ingest_paths
 from app.service import Service
-from tests.app.conftest import LEASE, WARRANTY, add, answer, attest_process, drain
+from app.web.documents import added_html
+from tests.app.conftest import LEASE, WARRANTY, add, answer, attest, attest_process, drain
 from tests.ingest.make_pdf import Sheet, make_pdf, text_sheet
 
 pytestmark = pytest.mark.usefixtures("fake_model")
@@ -59,9 +60,37 @@ def test_without_waiting_nothing_is_read(service: Service, keep) -> None:
     assert not service.store.workers.alive()
 
 
-def test_a_failed_file_is_tried_again(service: Service, keep) -> None:
+def test_a_file_that_cannot_be_read_is_a_duplicate_the_next_time(service: Service, keep) -> None:
+    paths = [keep("none.pdf", make_pdf()), keep("blank.md", "  \n")]
+    add(service, *paths)
+    done = attest("ingest", *paths, "--json")
+    assert done.status == 0
+    for line, words in zip(done.lines, ("none.pdf: ", "blank.md: "), strict=True):
+        assert line["status"] == "duplicate"
+        assert line["error"].startswith(words)
+        assert line["error"] == service.document(line["document_id"]).error
+    assert not any(job.status == "queued" for job in service.jobs())
+
+
+def test_the_page_says_why_a_file_cannot_be_read_when_it_is_dropped_again(service: Service, keep) -> None:
+    (document_id,) = add(service, keep("none.pdf", make_pdf()))
+    (added,) = service.add_documents([keep("copy of none.pdf", make_pdf())], "c")
+    assert (added.status, added.document_id) == ("failed", document_id)
+    assert f"none.pdf: {added.error}" == service.document(document_id).error
+    assert f"copy of none.pdf: {added.error}" in added_html([added])
+    assert [view.document_id for view in service.documents("c")] == [document_id]
+
+
+def test_other_readers_or_a_retry_try_an_unreadable_file_again(
+    service: Service, keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = keep("none.pdf", make_pdf())
-    add(service, path)
+    (document_id,) = add(service, path)
+    (job,) = service.jobs()
+    assert attest("jobs", "retry", str(job.id)).status == 0
+    assert service.document(document_id).status == "queued"
+    drain(service)
+    monkeypatch.setattr(adding, "readers_version", lambda: "another")
     (outcome,) = ingest_paths(service, [path], "c", None, wait=False)
     assert outcome.status == "queued"
 

@@ -14,12 +14,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from app.answer import (
     Answer,
+    AnswerEvent,
     Citation,
     DoneEvent,
     EngineDescription,
     MemoryRead,
     Mode,
     Other,
+    QueuedEvent,
     ReadEvent,
     Rect,
     SentenceMark,
@@ -178,6 +180,8 @@ class DoubleService:
         self.added: list[tuple[str, bytes]] = []
         self.failing: str | None = None
         self.abstaining = False
+        self.ahead = 0  # questions before each one, until `turn` is set
+        self.turn = threading.Event()
         self.engine = Engine()
         self.worker = Worker()
 
@@ -275,8 +279,11 @@ class DoubleService:
         history: Sequence[tuple[str, str]] = (),
         max_tokens: int = 128,
         stop: threading.Event | None = None,
-    ) -> Iterator[TokenEvent | ReadEvent | DoneEvent]:
+    ) -> Iterator[AnswerEvent]:
         self.asked.append((question, collection, mode, list(history)))
+        if self.ahead:
+            yield QueuedEvent(self.ahead)
+            self.turn.wait()
         if self.failing:
             raise AttestError(self.failing)
         answer = medical_answer() if collection == "Medicines" else legal_answer(mode, self.abstaining)

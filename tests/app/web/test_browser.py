@@ -98,6 +98,18 @@ def centre(place: Locator) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
+def test_who_waits_reads_how_many_are_ahead_until_the_answer_comes(
+    service: DoubleService, visit: Callable[..., Page]
+) -> None:
+    service.ahead = 2
+    page = visit()
+    ask(page, "How can this be ended?")
+    expect(page.locator("#at-live .at-waiting")).to_have_text("2 questions ahead of yours.")
+    service.turn.set()
+    expect(page.locator("#at-past .at-source")).to_have_count(3)
+    expect(page.locator(".at-waiting")).to_have_count(0)
+
+
 def test_from_a_suggested_question_to_the_marked_page(
     service: DoubleService, visit: Callable[..., Page], tmp_path: Path
 ) -> None:

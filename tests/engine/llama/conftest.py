@@ -22,7 +22,7 @@ MESSAGES = [
     Message("system", "Be brief."),
     Message("user", "What is the state of the band in the town? " * 4),
 ]
-SIZES = Sizes(parallel=4, residents=8, context_tokens=2048, threads=1)
+SIZES = Sizes(parallel=4, ready=8, context_tokens=2048, threads=1)
 
 
 def memory_format(tokens_per_head: int = 24, **changes: object) -> MemoryFormat:

@@ -1,0 +1,64 @@
+"""Which models a home folder uses, and how they are loaded. What the app and its workers must agree on.
+
+The model "fake" is the one for tests of everything around a model (engine.fake). Imports nothing heavy
+before something is loaded.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import EngineError
+from engine.fake import FakeEmbedder, FakeEngine
+from engine.owner import SharedEngine, share
+from engine.protocol import Embedder, Engine
+from engine.registry import Quantisation
+
+
+@dataclass(frozen=True)
+class Choice:
+    """model, embedder: names as `engine.loading` knows them. The rest as in `engine.opening.open_engine`."""
+
+    home: Path
+    model: str
+    embedder: str
+    device: str
+    quantisation: Quantisation
+    memory_format: str
+
+    def share(self, stop: threading.Event | None = None) -> SharedEngine:
+        """The engine of this home, loaded here or by another process when it is first used."""
+        wanted = {
+            "model": self.model,
+            "backend": "auto",
+            "device": self.device,
+            "quantisation": self.quantisation,
+            "memory_format": self.memory_format,
+        }
+        return share(self.home, wanted, self.load_engine, stop)
+
+    def load_engine(self) -> Engine:
+        """Load it here in any case. Raises EngineError."""
+        if self.model == "fake":
+            return FakeEngine()
+        from engine.opening import open_engine
+
+        try:
+            return open_engine(
+                self.model,
+                backend="auto",
+                device=self.device,
+                quantisation=self.quantisation,
+                memory_format=self.memory_format,
+                cache=self.home / "models",
+            )
+        except ValueError as error:
+            raise EngineError(str(error)) from error
+
+    def load_embedder(self) -> Embedder:
+        """Raises EngineError."""
+        if self.model == "fake":
+            return FakeEmbedder()
+        from engine.embedding import SentenceEmbedder
+
+        return SentenceEmbedder(self.embedder, device=self.device)
