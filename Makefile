@@ -43,6 +43,7 @@ test-gpu: $(FAST)
 
 bench: $(FAST)  ## every benchmark, one JSON line each
 	@$(BIN)/attest bench ingest --json
+	@$(BIN)/attest bench speed --json
 
 clean:
 	rm -rf .venv

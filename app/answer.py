@@ -155,4 +155,17 @@ class QueuedEvent:
         return f"{self.ahead} question{'s' if self.ahead > 1 else ''} ahead of yours."
 
 
-AnswerEvent = QueuedEvent | TokenEvent | ReadEvent | DoneEvent
+@dataclass(frozen=True)
+class TrimmedEvent:
+    """The conversation was too long; it comes before the first token. messages: the oldest, left out."""
+
+    messages: int
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        left_out = "oldest message was" if self.messages == 1 else f"{self.messages} oldest messages were"
+        return f"The conversation is longer than the model can take in; its {left_out} left out."
+
+
+AnswerEvent = QueuedEvent | TrimmedEvent | TokenEvent | ReadEvent | DoneEvent

@@ -6,7 +6,7 @@ tokens the last 64 ask again. Citations come from recorded reads, never from wha
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from app.answer import (
@@ -20,8 +20,10 @@ from app.answer import (
     StretchRead,
     Timings,
     TokenEvent,
+    TrimmedEvent,
 )
 from app.attribution import citations, nearest_passages, sentence_marks, stretch_read
+from app.errors import MemoryRefused
 from app.memories import MemorySource
 from app.profiles import profile
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK
@@ -36,9 +38,11 @@ from engine.protocol import (
     Queued,
     Read,
     Token,
+    Trimmed,
 )
 from storage.errors import CollectionNotFound
 from storage.records import Hit, ReferenceRow
+from storage.search import Search
 from storage.store import Store
 
 ABSTENTION = "The documents in this collection do not answer this question."
@@ -68,13 +72,17 @@ class Trace:
 
 
 class Asker:
-    """Answers questions about one store with one engine. Safe to share between threads."""
+    """Answers questions about one store with one engine. Safe to share between threads.
 
-    def __init__(self, store: Store, engine: Engine, embedder: Embedder) -> None:
+    embedder: called for the first question that needs the documents.
+    """
+
+    def __init__(self, store: Store, engine: Engine, embedder: Callable[[], Embedder]) -> None:
         fingerprint = engine.fingerprint
-        self._store, self._engine, self._embedder = store, engine, embedder
+        self._store, self._engine, self._load_embedder = store, engine, embedder
         self._fingerprint = fingerprint.id
-        self._search = store.search(embedder.name, embedder.dimension)
+        self._lock = threading.Lock()
+        self._retriever: tuple[Embedder, Search] | None = None
         self.memories = MemorySource(store.banks.open(fingerprint.id, fingerprint.to_json()), engine)
 
     def ask(
@@ -88,10 +96,15 @@ class Asker:
         stop: threading.Event | None = None,
         client: str = "",
     ) -> Iterator[AnswerEvent]:
-        """Stream an answer. Raises the rooms' errors; an answer that is not supported abstains instead.
+        """Stream an answer. Raises the rooms' errors, and MemoryRefused before anything else if the model
+        cannot read memories in mode "memory"; an answer that is not supported abstains instead.
 
         client: who asks; clients take turns.
         """
+        if mode == "memory" and (refusal := self._engine.info.refusal) is not None:
+            raise MemoryRefused(refusal)
+        if mode != "none":
+            self._retrieving()  # loaded before the clock starts
         started = time.perf_counter()
         trace = Trace()
         query = f"{history[-1][0]}\n{question}" if history else question
@@ -113,6 +126,8 @@ class Asker:
         for event in self._engine.generate(messages, memories_for, options):
             if isinstance(event, Queued):
                 yield QueuedEvent(event.ahead)
+            elif isinstance(event, Trimmed):
+                yield TrimmedEvent(event.messages)
             elif isinstance(event, Token):
                 last_token = time.perf_counter()
                 first_token = first_token or last_token
@@ -139,10 +154,18 @@ class Asker:
         marks = sentence_marks(text, trace.pieces, trace.reads, trace.found, cited)
         yield DoneEvent(Answer(text.strip(), False, cited, reads, timings, description, marks))
 
+    def _retrieving(self) -> tuple[Embedder, Search]:
+        with self._lock:
+            if self._retriever is None:
+                embedder = self._load_embedder()
+                self._retriever = embedder, self._store.search(embedder.name, embedder.dimension)
+            return self._retriever
+
     def _retrieve(self, query: str, collection: str, trace: Trace) -> list[Found]:
+        embedder, search = self._retrieving()
         started = time.perf_counter()
-        vector = self._embedder.embed([query])[0]
-        hits = self._search.hybrid(query, vector, collection, k=MEMORIES_PER_CHUNK)
+        vector = embedder.embed([query])[0]
+        hits = search.hybrid(query, vector, collection, k=MEMORIES_PER_CHUNK)
         rows = {row.id: row for row in self._store.references.get([hit.reference_id for hit in hits])}
         found = [Found(rows[hit.reference_id], hit) for hit in hits if hit.reference_id in rows]
         trace.found |= {each.row.id: each for each in found}

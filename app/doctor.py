@@ -1,4 +1,4 @@
-"""`attest doctor`: what is installed, which device is used and why, models, store integrity, free disk."""
+"""`attest doctor`: what is installed, which device and backend are used and why, models, store, free disk."""
 
 import platform
 import shutil
@@ -104,8 +104,23 @@ def _store(settings: Settings, note: Any) -> None:
             )
             free = shutil.disk_usage(settings.home).free
             note("disk", "ok" if free > LOW_DISK else "warning", f"{free} bytes free")
+            _backend(service, note)
     except AttestError as error:
         note("store", "error", str(error))
+
+
+def _backend(service: Service, note: Any) -> None:
+    """Which backend answers, and why: that of the process which holds the model, else it is loaded here."""
+    try:
+        info = service.engine().info
+    except AttestError as error:
+        note("backend", "error", str(error))
+        return
+    answers = f"{info.backend} answers with {info.model}: {info.device_reason}"
+    if info.refusal is None:
+        note("backend", "ok", answers)
+    else:
+        note("backend", "warning", f"{answers}; {info.refusal}")
 
 
 def _prove_offline(settings: Settings, note: Any) -> None:

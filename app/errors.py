@@ -2,7 +2,8 @@
 
 AttestError
 ├── NothingToAsk     the collection has no document that can be asked yet
-└── NotReady         the model is still loading, or could not be loaded
+├── NotReady         the model is still loading, or could not be loaded
+└── MemoryRefused    the model cannot read memories; in text mode it answers
 """
 
 from collections.abc import Iterator
@@ -23,6 +24,10 @@ class NothingToAsk(AttestError):
 
 class NotReady(AttestError):
     """The model is still loading, or could not be loaded."""
+
+
+class MemoryRefused(AttestError):
+    """The model cannot read memories; in text mode it answers."""
 
 
 @contextmanager

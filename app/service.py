@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -122,10 +122,12 @@ class Service:
             settings.device,
             settings.quantisation,
             settings.memory_format,
+            settings.backend,
         )
         self._shared = self._choice.share() if shared else None
         self._lock = threading.Lock()
-        self._models: tuple[Engine, Embedder] | None = None
+        self._engine: Engine | None = None
+        self._embedder: Embedder | None = None
         self._asker: Asker | None = None
         self._failure: str | None = None
         self._pace: deque[tuple[float, int]] = deque()
@@ -144,28 +146,45 @@ class Service:
 
     def models(self) -> tuple[Engine, Embedder]:
         """The engine and the embedder, loaded on first use. Raises NotReady if they cannot be."""
-        with self._lock:
-            if self._models is None:
-                try:
-                    with for_people():
-                        self._models = self._load()
-                except AttestError as error:
-                    self._failure = str(error)
-                    raise NotReady(str(error)) from error
-                self._failure = None
-            return self._models
+        return self.engine(), self.embedder()
 
-    def _load(self) -> tuple[Engine, Embedder]:
+    def engine(self) -> Engine:
+        """Loaded on first use, here or by the process that has it. Raises NotReady."""
+        with self._lock:
+            if self._engine is None:
+                with self._loading():
+                    self._engine = self._load_engine()
+            return self._engine
+
+    def embedder(self) -> Embedder:
+        """Loaded on first use. Raises NotReady."""
+        with self._lock:
+            if self._embedder is None:
+                with self._loading():
+                    self._embedder = self._choice.load_embedder()
+            return self._embedder
+
+    def _load_engine(self) -> Engine:
         if self._shared is None:
-            return self._choice.load_engine(), self._choice.load_embedder()
+            return self._choice.load_engine()
         log.info("%s answers", self._shared.info.model)  # asking for its name waits until it can
-        return self._shared, self._choice.load_embedder()
+        return self._shared
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        try:
+            with for_people():
+                yield
+        except AttestError as error:
+            self._failure = str(error)
+            raise NotReady(str(error)) from error
+        self._failure = None
 
     def asker(self) -> Asker:
-        engine, embedder = self.models()
+        engine = self.engine()
         with self._lock, for_people():
             if self._asker is None:
-                self._asker = Asker(self.store, engine, embedder)
+                self._asker = Asker(self.store, engine, self.embedder)
             return self._asker
 
     def warm(self) -> threading.Thread:
@@ -179,6 +198,7 @@ class Service:
         def load() -> None:
             try:
                 self.asker()
+                self.embedder()
             except AttestError as error:
                 log.error("%s", error)
 
@@ -187,10 +207,10 @@ class Service:
         return thread
 
     def engine_status(self) -> EngineStatus:
-        if self._models is None:
+        if self._engine is None or self._embedder is None:
             message = self._failure or f"loading the model {self.settings.model}"
             return EngineStatus(False, self.settings.model, "", "", "", "", message)
-        info = self._models[0].info
+        info = self._engine.info
         return EngineStatus(
             True, info.model, info.backend, info.quantisation, info.device, info.device_reason, "ready"
         )
@@ -264,7 +284,7 @@ class Service:
     ) -> Iterator[AnswerEvent]:
         """Stream an answer; `client` is who asks, since clients take turns.
 
-        Raises NothingToAsk, NotReady or AttestError.
+        Raises NothingToAsk, NotReady, MemoryRefused or AttestError.
         """
         if not question.strip():
             raise AttestError("the question is empty")
@@ -359,7 +379,7 @@ class Service:
             return self.store.jobs.list(limit=limit)
 
     def _fingerprint(self) -> str | None:
-        return None if self._models is None else self._models[0].fingerprint.id
+        return None if self._engine is None else self._engine.fingerprint.id
 
 
 def _document_view(row: DocumentRow) -> DocumentView:

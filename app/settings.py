@@ -6,6 +6,7 @@
 | model          | ATTEST_MODEL         | smollm2-135m-instruct  |
 | embedder       | ATTEST_EMBEDDER      | all-minilm-l6-v2       |
 | device         | ATTEST_DEVICE        | auto                   |
+| backend        | ATTEST_BACKEND       | auto                   |
 | quantisation   | ATTEST_QUANTISATION  | none                   |
 | memory_format  | ATTEST_MEMORY_FORMAT | default                |
 """
@@ -19,13 +20,15 @@ from typing import get_args
 import platformdirs
 
 from app.errors import AttestError
+from engine.opening import BACKENDS, Backend
 from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL, Quantisation
 
 
 @dataclass(frozen=True)
 class Settings:
     """model, embedder: built-in name, path or hub id. device: auto, cpu or cuda. quantisation: none, 8bit
-    or 4bit. memory_format: default, paper, or JSON fields of `engine.format.MemoryFormat`.
+    or 4bit. memory_format: default, paper, or JSON fields of `engine.format.MemoryFormat`. backend: auto,
+    torch or llamacpp; see `engine.opening`.
     """
 
     home: Path
@@ -34,6 +37,7 @@ class Settings:
     device: str = "auto"
     quantisation: Quantisation = "none"
     memory_format: str = "default"
+    backend: Backend = "auto"
 
     @property
     def model_cache(self) -> Path:
@@ -58,4 +62,6 @@ def load() -> Settings:
     values |= {name: os.environ[key] for name in names if os.environ.get(key := f"ATTEST_{name.upper()}")}
     if values.get("quantisation", "none") not in get_args(Quantisation):
         raise AttestError(f"quantisation is {values['quantisation']!r}; give none, 8bit or 4bit")
+    if values.get("backend", "auto") not in BACKENDS:
+        raise AttestError(f"backend is {values['backend']!r}; give auto, torch or llamacpp")
     return Settings(home=home, **values)  # type: ignore[arg-type]  # checked above

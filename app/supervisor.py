@@ -38,6 +38,8 @@ def worker_command(settings: Settings, *extra: str) -> list[str]:
         settings.quantisation,
         "--format",
         settings.memory_format,
+        "--backend",
+        settings.backend,
         "--parent",
         str(os.getpid()),
         *extra,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.errors import EngineError
 from engine.fake import FakeEmbedder, FakeEngine
+from engine.opening import Backend, open_engine
 from engine.owner import SharedEngine, share
 from engine.protocol import Embedder, Engine
 from engine.registry import Quantisation
@@ -25,12 +26,13 @@ class Choice:
     device: str
     quantisation: Quantisation
     memory_format: str
+    backend: Backend = "auto"
 
     def share(self, stop: threading.Event | None = None) -> SharedEngine:
         """The engine of this home, loaded here or by another process when it is first used."""
         wanted = {
             "model": self.model,
-            "backend": "auto",
+            "backend": self.backend,
             "device": self.device,
             "quantisation": self.quantisation,
             "memory_format": self.memory_format,
@@ -41,12 +43,10 @@ class Choice:
         """Load it here in any case. Raises EngineError."""
         if self.model == "fake":
             return FakeEngine()
-        from engine.opening import open_engine
-
         try:
             return open_engine(
                 self.model,
-                backend="auto",
+                backend=self.backend,
                 device=self.device,
                 quantisation=self.quantisation,
                 memory_format=self.memory_format,

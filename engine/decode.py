@@ -9,6 +9,7 @@ and obvious to read; the tests hold the two together.
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from engine.cache import ContextCache
@@ -25,7 +26,7 @@ from engine.protocol import (
     TokenMass,
 )
 from engine.reader import MemoryBlock, ReadPass, Recorder, load
-from engine.sampling import Sampler
+from engine.sampling import Sampler, log_probabilities
 from engine.transformer import Transformer
 
 
@@ -201,7 +202,15 @@ def generate(
 
 
 def score(session: Session, answer: Sequence[int], decode: Decode) -> Score:
-    """Teacher-forced log-probabilities of `answer` and its reads, in one forward pass."""
+    """Teacher-forced log-probabilities of `answer` and its reads."""
+    logits, reads = teacher_forced(session, answer, decode)
+    return Score(log_probabilities(logits, answer), reads)
+
+
+def teacher_forced(
+    session: Session, answer: Sequence[int], decode: Decode
+) -> tuple[npt.NDArray[np.float32], tuple[Read, ...]]:
+    """Logits (tokens, vocabulary) of a known answer and its reads, in one forward pass."""
     sets, chunk_of = prompt_sets(session, decode)
     prompt, stretches = len(session.prompt), -(-len(answer) // CHUNK_TOKENS)
     first = len(sets) - 1  # the first stretch reads what the last prompt chunk read
@@ -213,9 +222,7 @@ def score(session: Session, answer: Sequence[int], decode: Decode) -> Score:
     plan = session.plan(sets, chunk_of)
     ids = [*session.prompt, *answer[:-1]]
     hidden, recorder = session.forward(ids, plan.block, plan.slots, slice(prompt - 1, None))
-    logits = session.transformer.logits(hidden[prompt - 1 :])
-    targets = torch.tensor(list(answer), device=logits.device)[:, None]
-    log_probabilities = logits.log_softmax(dim=-1).gather(1, targets)[:, 0].cpu().numpy()
+    logits: npt.NDArray[np.float32] = session.transformer.logits(hidden[prompt - 1 :]).cpu().numpy()
     memory, context = recorder.result()
     reads = []
     for i in range(stretches):
@@ -224,4 +231,4 @@ def score(session: Session, answer: Sequence[int], decode: Decode) -> Score:
         for t in range(i * CHUNK_TOKENS, min((i + 1) * CHUNK_TOKENS, len(answer))):
             stretch.add(memory[t, own], context[t])
         reads.append(stretch.read())
-    return Score(log_probabilities, tuple(reads))
+    return logits, tuple(reads)

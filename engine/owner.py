@@ -4,7 +4,7 @@ Whoever gets the lock `<home>/engine.lock` loads the model when it is first need
 socket in `<home>/engine`, which only this user may enter (on Windows, and wherever there are no Unix sockets:
 a loopback port). `<home>/engine/address.json` says where, with a token to present. When the owner goes away,
 its lock is free, and the next who needs the model takes it over. A process that wants another model than the
-owner's loads its own.
+owner's, or the same one in another backend, loads its own; the backend "auto" takes whichever the owner runs.
 """
 
 import json
@@ -266,15 +266,22 @@ class SharedEngine:
             remote = RemoteEngine(address)
         except EngineError:
             return None
-        if remote.identity == self._wanted:
+        names = self._differing(remote)
+        if not names:
             log.info("using the model of process %d", remote.pid)
             return remote
         remote.close()
-        names = [name for name in self._wanted if remote.identity.get(name) != self._wanted[name]]
         log.warning(
             "process %d has loaded a model with another %s; loading one here", remote.pid, ", ".join(names)
         )
         return QueuedEngine(self._load())
+
+    def _differing(self, remote: RemoteEngine) -> list[str]:
+        """What of the owner's model is not as wanted here; of its backend, the one that runs counts."""
+        wanted = {"backend": "auto", **self._wanted}
+        runs = "auto" if wanted["backend"] == "auto" else remote.info.backend
+        there = {**remote.identity, "backend": runs}
+        return [name for name in {**wanted, **there} if there.get(name) != wanted.get(name)]
 
     def _address(self) -> Address | None:
         try:

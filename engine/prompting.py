@@ -1,4 +1,4 @@
-"""A conversation made fit for a model: special tokens in it broken up, its oldest turns dropped if need be."""
+"""A conversation made fit for a model: special tokens in it broken up, its oldest turns dropped."""
 
 from collections.abc import Callable, Sequence
 

@@ -37,3 +37,12 @@ class Sampler:
         nucleus = order[:kept]
         shares = probabilities[nucleus] / probabilities[nucleus].sum()
         return int(self._generator.choice(nucleus, p=shares))
+
+
+def log_probabilities(logits: npt.NDArray[np.float32], tokens: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Of each token (tokens,), in nats, from logits (tokens, vocabulary)."""
+    exact = logits.astype(np.float64)
+    exact -= exact.max(axis=1, keepdims=True)
+    chosen: npt.NDArray[np.float64] = exact[np.arange(len(tokens)), list(tokens)]
+    norms: npt.NDArray[np.float64] = np.log(np.exp(exact).sum(axis=1))
+    return np.subtract(chosen, norms, dtype=np.float64).astype(np.float32)

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
+import numpy as np
+import numpy.typing as npt
 from tokenizers.decoders import DecodeStream
 
 from engine import decode, writer
@@ -25,6 +27,7 @@ from engine.protocol import (
     Tokens,
     Trimmed,
 )
+from engine.sampling import log_probabilities
 
 
 class TorchEngine:
@@ -85,10 +88,18 @@ class TorchEngine:
             )
 
     def score(self, messages: Sequence[Message], answer: str, memories_for: MemoriesFor | None) -> Score:
-        ids = self.tokenize(answer).ids
-        prompt, _ = self._prompt(messages, len(ids), memories_for)
+        tokens = self.tokenize(answer).ids
+        logits, reads = self.teacher_forced(messages, tokens, memories_for)
+        return Score(log_probabilities(logits, tokens), reads)
+
+    def teacher_forced(
+        self, messages: Sequence[Message], tokens: Sequence[int], memories_for: MemoriesFor | None
+    ) -> tuple[npt.NDArray[np.float32], tuple[Read, ...]]:
+        """Logits (tokens, vocabulary) of a known answer, and its reads."""
+        prompt, _ = self._prompt(messages, len(tokens), memories_for)
         with self._lock:
-            return decode.score(self._session(prompt, len(ids), memories_for), ids, self._text)
+            session = self._session(prompt, len(tokens), memories_for)
+            return decode.teacher_forced(session, tokens, self._text)
 
     def _prompt(
         self, messages: Sequence[Message], answer_tokens: int, memories_for: MemoriesFor | None

@@ -35,6 +35,7 @@ TEXTS_PER_EMBEDDING = 64
 MEMORIES_PER_SHARD = 64
 REPORT_SECONDS = 0.3  # progress is written at most this often
 WRITE_PRIORITY = 0  # behind reading: a document that cannot be asked yet goes first
+NO_MEMORIES = "no memories were written, so this document can be asked in text mode only: {}"
 
 
 class Stopped(Exception):
@@ -145,7 +146,7 @@ class Pipeline:
             document.id, list(self._embedded(document, reading, references, progress)), self._embedder.name
         )
         self._store.documents.set_status(document.id, "answerable")
-        if job.memories:
+        if job.memories and not self._refuses(document.id):
             self._store.jobs.enqueue(
                 "memories",
                 document.id,
@@ -182,6 +183,9 @@ class Pipeline:
 
     def _write_memories(self, job: JobRow, progress: Progress) -> bool:
         """Returns False if it stopped to let another document be read first."""
+        if self._refuses(job.document_id):
+            self._finish_document(job.document_id)
+            return True
         total = len(self._store.references.of_document(job.document_id))
         left = self._store.references.count_without_memory(job.document_id, self._bank.fingerprint_id)
         while left:
@@ -206,6 +210,13 @@ class Pipeline:
         progress("writing", total, total)
         self._finish_document(job.document_id)
         return True
+
+    def _refuses(self, document_id: str) -> bool:
+        """Whether the model cannot write memories; the document then says why."""
+        refusal = self._engine.info.refusal
+        if refusal is not None:
+            self._store.documents.add_warning(document_id, None, NO_MEMORIES.format(refusal))
+        return refusal is not None
 
     def _finish_document(self, document_id: str) -> None:
         warnings = self._store.documents.get(document_id).warnings

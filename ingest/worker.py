@@ -19,6 +19,7 @@ import psutil
 
 from engine.choice import Choice
 from engine.errors import EngineError
+from engine.opening import BACKENDS
 from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL
 from ingest.pipeline import Pipeline
 from storage.errors import JobLost, StorageError
@@ -81,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--quantisation", default="none", choices=("none", "8bit", "4bit"))
     parser.add_argument("--format", default="default")
+    parser.add_argument("--backend", default="auto", choices=BACKENDS)
     parser.add_argument("--until-idle", action="store_true")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="stop when it is not the parent")
     options = parser.parse_args(arguments)
@@ -99,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.device,
         options.quantisation,
         options.format,
+        options.backend,
     )
     owner = f"{os.getpid()}-{uuid4().hex[:8]}"
     try:

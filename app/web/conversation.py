@@ -42,7 +42,8 @@ SNIPPET = 220
 class Turn:
     """One question and what came of it: an answer, or the words so far and why there is no more.
 
-    stopped: the reader pressed stop. error: what went wrong, in words for people.
+    stopped: the reader pressed stop. error: what went wrong, in words for people. notes: what was answered
+    otherwise than asked, and why.
     """
 
     question: str
@@ -53,6 +54,7 @@ class Turn:
     reads: tuple[StretchRead, ...] = ()
     stopped: bool = False
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 Conversation = tuple[Turn, ...]
@@ -87,6 +89,7 @@ def turn_html(turn: Turn, index: int, *, waiting: str | None = None) -> str:
         parts.append(f'<div class="at-answer{open_class}">{answer_html(turn.text)}</div>')
     elif waiting is not None:
         parts.append(f'<p class="at-waiting" role="status">{escape(waiting)}</p>')
+    parts += [f'<p class="at-note">{escape(note)}</p>' for note in turn.notes]
     if turn.error:
         parts.append(f'<p class="at-error" role="alert">{escape(turn.error)}</p>')
     if turn.stopped:

@@ -183,7 +183,12 @@ class Service(Protocol):
         history: Sequence[tuple[str, str]] = (),
         max_tokens: int = 128,
         stop: threading.Event | None = None,
-    ) -> Iterator[AnswerEvent]: ...
+        client: str = "",
+    ) -> Iterator[AnswerEvent]:
+        """client: who asks, since people take turns. Raises MemoryRefused, before any event, where the model
+        cannot read memories and `mode` is "memory".
+        """
+        ...
 
     def page_view(self, document_id: str, page: int) -> PageView: ...
 

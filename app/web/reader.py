@@ -12,8 +12,8 @@ from typing import Any
 
 import gradio as gr
 
-from app.answer import DoneEvent, Mode, QueuedEvent, ReadEvent, TokenEvent
-from app.errors import AttestError
+from app.answer import DoneEvent, Mode, QueuedEvent, ReadEvent, TokenEvent, TrimmedEvent
+from app.errors import AttestError, MemoryRefused
 from app.web.conversation import MODES, Conversation, Turn, conversation_html, history, turn_html
 from app.web.documents import notice_html
 from app.web.evidence import empty_html, evidence_html
@@ -79,7 +79,7 @@ class Reader:
         self._stops[session] = stop
         try:
             yield self._opening(turn, len(conversation))
-            for update in self._stream(turn, conversation, stop):
+            for update in self._stream(turn, conversation, stop, session):
                 if isinstance(update, Turn):
                     turn = update
                 else:
@@ -91,7 +91,7 @@ class Reader:
         yield self._closing(turn, conversation)
 
     def _stream(
-        self, turn: Turn, conversation: Conversation, stop: threading.Event
+        self, turn: Turn, conversation: Conversation, stop: threading.Event, client: str
     ) -> Iterator[Updates | Turn]:
         index, sent = len(conversation), 0.0
         try:
@@ -101,9 +101,12 @@ class Reader:
                 mode=turn.mode,
                 history=history(conversation, turn.collection),
                 stop=stop,
+                client=client,
             ):
                 if isinstance(event, QueuedEvent):
                     yield {self._parts.live: turn_html(turn, index, waiting=event.sentence)}
+                elif isinstance(event, TrimmedEvent):
+                    turn = replace(turn, notes=(*turn.notes, event.sentence))
                 elif isinstance(event, TokenEvent):
                     turn = replace(turn, text=turn.text + event.text)
                     if time.monotonic() - sent >= STREAM_SECONDS:
@@ -114,6 +117,10 @@ class Reader:
                     yield {self._parts.evidence: self._evidence(turn, Shown(index), writing=True)}
                 elif isinstance(event, DoneEvent):
                     turn = replace(turn, answer=event.answer, reads=tuple(event.answer.reads))
+        except MemoryRefused as refused:
+            note = f"Answered from re-read text: {refused}."
+            yield from self._stream(replace(turn, mode="text", notes=(note,)), conversation, stop, client)
+            return
         except AttestError as problem:
             turn = replace(turn, error=str(problem))
         yield replace(turn, stopped=stop.is_set())

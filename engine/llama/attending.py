@@ -21,7 +21,7 @@ from engine.llama.model import LlamaModel
 from engine.llama.placing import Placing
 from engine.llama.walk import Segment
 from engine.llama.watching import Watch
-from engine.protocol import KeyedMemory, Score
+from engine.protocol import KeyedMemory, Read
 
 _SOFTMAX = "kq_soft_max"
 _SEQUENCES = 250  # llama.cpp tells 256 apart
@@ -46,10 +46,10 @@ class Attending:
         self._watch = Watch({_SOFTMAX: None})
         self._context: Context | None = None
 
-    def score(
-        self, prompt: Sequence[Segment], answer: Sequence[Segment], tokens: Sequence[int], *, plain: bool
-    ) -> Score:
-        """`tokens` are the answer's, of which `answer` holds those that are processed.
+    def attend(
+        self, prompt: Sequence[Segment], answer: Sequence[Segment], *, plain: bool
+    ) -> tuple[npt.NDArray[np.float32], tuple[Read, ...]]:
+        """Logits (tokens, vocabulary) from which each token of the answer was picked, and its reads.
 
         plain: the stock model, without prefix; its reads have the question and the answer only.
         """
@@ -72,8 +72,7 @@ class Attending:
             for memory, context in run.masses(segment.memories):
                 stretch.add(torch.from_numpy(memory), torch.from_numpy(context))
             stretches.append(stretch.read())
-        logits = np.concatenate(rows)
-        return Score(_log_probabilities(logits, tokens), tuple(stretches))
+        return np.concatenate(rows), tuple(stretches)
 
     def _ready(self, prompt: Sequence[Segment], answer: Sequence[Segment]) -> Context:
         """A context with room for it all, the one of last time if it is large enough."""
@@ -193,11 +192,3 @@ class _Pass:
             context[self.prefix_cells :] += every[self._first_context_cell : end]
         weight = len(layers) * model.heads
         return (on_memory / weight).astype(np.float32), (context / weight).astype(np.float32)
-
-
-def _log_probabilities(logits: npt.NDArray[np.float32], tokens: Sequence[int]) -> npt.NDArray[np.float32]:
-    exact = logits.astype(np.float64)
-    exact -= exact.max(axis=1, keepdims=True)
-    norm = np.log(np.exp(exact).sum(axis=1))
-    chosen: npt.NDArray[np.float64] = exact[np.arange(len(tokens)), list(tokens)] - norm
-    return chosen.astype(np.float32)

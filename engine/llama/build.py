@@ -31,9 +31,9 @@ NAME = "llama-cpp-python"
 VERSION = "0.3.36"  # the one whose state format engine/llama writes; pyproject.toml and constraints.txt agree
 SOURCE = f"{NAME}=={VERSION}"
 OPTIONS = "-DLLAVA_BUILD=OFF"  # the multimodal part: half of the compiling, and never used here
-# GCC 12 takes most of what llama.cpp writes for `ldtilecfg` to be dead stores, and its matrix code for Intel's AMX
-# then ends the process with an illegal instruction. Without AMX decoding takes twice as long (docs/log.md).
-KEEP_STORES = "-fno-tree-dse -fno-dse"
+# llama.cpp and oneDNN, which torch computes with, both think that a thread's AMX tiles are configured as they
+# left them. In one process that ends in an illegal instruction or, worse, in wrong numbers (docs/log.md).
+WITHOUT_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 EVERY_SECONDS = 15.0
 IMPORT_SECONDS = 120.0
 LOG_LINES = 8
@@ -122,7 +122,7 @@ def cmake_options(environment: Mapping[str, str] = os.environ) -> str:
 
 def compiler_flags(features: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """CFLAGS and CXXFLAGS: the user's own, and ours where the processor has AMX."""
-    ours = KEEP_STORES if "amx_tile" in features.split() else ""
+    ours = WITHOUT_AMX if "amx_tile" in features.split() else ""
     return {name: f"{environment.get(name, '')} {ours}".strip() for name in ("CFLAGS", "CXXFLAGS")}
 
 

@@ -41,7 +41,7 @@ from engine.protocol import (
     Tokens,
     Trimmed,
 )
-from engine.sampling import Sampler
+from engine.sampling import Sampler, log_probabilities
 from engine.writer import checked_lengths
 
 PREFIX_TEXT = "Reference:"
@@ -241,10 +241,17 @@ class LlamaEngine:
                     logits = answer.feed([token])
         if generated and memories_for is not None:
             count = -(-len(generated) // CHUNK_TOKENS)
-            yield from self._attend(segments, generated, stretches[:count], plain=False).reads
+            yield from self._attend(segments, generated, stretches[:count], plain=False)[1]
 
     def score(self, messages: Sequence[Message], answer: str, memories_for: MemoriesFor | None) -> Score:
         tokens = self._model.tokenize(answer, special=False)
+        logits, reads = self.teacher_forced(messages, tokens, memories_for)
+        return Score(log_probabilities(logits, tokens), reads)
+
+    def teacher_forced(
+        self, messages: Sequence[Message], tokens: Sequence[int], memories_for: MemoriesFor | None
+    ) -> tuple[npt.NDArray[np.float32], tuple[Read, ...]]:
+        """Logits (tokens, vocabulary) of a known answer, and its reads."""
         prompt, _ = self._prompt(messages, memories_for, len(tokens))
         segments = prompt_segments(prompt, memories_for, self._model.text)
         stretches = [segments[-1].memories]
@@ -284,9 +291,9 @@ class LlamaEngine:
         stretches: Sequence[tuple[KeyedMemory, ...]],
         *,
         plain: bool,
-    ) -> Score:
+    ) -> tuple[npt.NDArray[np.float32], tuple[Read, ...]]:
         with self._attention_lock:
-            return self._attending.score(prompt, answer_segments(tokens, stretches), tokens, plain=plain)
+            return self._attending.attend(prompt, answer_segments(tokens, stretches), plain=plain)
 
     @contextmanager
     def _answer(self, tokens: int, reading: bool) -> Iterator["_Answer"]:

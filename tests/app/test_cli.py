@@ -109,6 +109,8 @@ def test_wrong_usage_is_status_2() -> None:
     for arguments in (
         ("ask",),
         ("ask", "x", "--mode", "wild"),
+        ("ask", "x", "--backend", "onnx"),
+        ("bench", "speed", "--backend", "onnx"),
         ("ingest",),
         ("nonsense",),
         ("jobs", "show", "one"),
@@ -226,6 +228,7 @@ def test_a_store_that_cannot_be_opened_is_a_message(home: Path) -> None:
         "",
         "ask",
         "bench ingest",
+        "bench speed",
         "collections",
         "doctor",
         "documents text",

@@ -181,11 +181,11 @@ def test_a_wheel_belongs_to_a_processor_and_to_options() -> None:
     assert build.cpu_features() == build.cpu_features() != ""
 
 
-def test_amx_is_compiled_with_its_stores() -> None:
+def test_amx_is_left_to_torch() -> None:
     user = {"CFLAGS": "-g"}
     assert build.compiler_flags("avx2 fma", user) == {"CFLAGS": "-g", "CXXFLAGS": ""}
     flags = build.compiler_flags("avx2 amx_tile fma", user)
-    assert flags == {"CFLAGS": f"-g {build.KEEP_STORES}", "CXXFLAGS": build.KEEP_STORES}
+    assert flags == {"CFLAGS": f"-g {build.WITHOUT_AMX}", "CXXFLAGS": build.WITHOUT_AMX}
 
 
 def test_one_version_everywhere() -> None:

@@ -142,13 +142,15 @@ def test_decoding_equals_one_teacher_forced_pass(tiny_loaded: LoadedModel, chang
     """150 tokens with three sets of memories: same tokens, same attention, and sums of 1."""
     engine = TorchEngine(tiny_loaded, dense_fp32(tiny_loaded, **changes))
     bank = Bank(engine)
-    session = engine._session(MESSAGES, 150, bank)
+    session = engine._session(engine._loaded.prompt_ids(MESSAGES), 150, bank)
     events = list(decode.generate(session, GenerateOptions(max_tokens=150), frozenset(), str, lambda ids: ""))
     ids = [event.id for event in events if isinstance(event, Token)]
     reads = [event for event in events if isinstance(event, Read)]
     assert len(ids) == 150
     assert [(r.from_token, r.to_token) for r in reads] == [(0, 64), (64, 128), (128, 150)]
-    again = decode.score(engine._session(MESSAGES, 150, Bank(engine)), ids, lambda ids: "")
+    again = decode.score(
+        engine._session(engine._loaded.prompt_ids(MESSAGES), 150, Bank(engine)), ids, lambda ids: ""
+    )
     assert len(again.reads) == len(reads)
     for got, expected in zip(reads, again.reads, strict=True):
         assert [m.key for m in got.memories] == [m.key for m in expected.memories]
@@ -198,7 +200,7 @@ def test_attention_mass_equals_the_slow_path(tiny_loaded: LoadedModel) -> None:
 def test_swapping_memories_leaves_the_context_cache_alone(tiny_loaded: LoadedModel) -> None:
     engine = TorchEngine(tiny_loaded, dense_fp32(tiny_loaded))
     bank = Bank(engine)
-    session = engine._session(MESSAGES, 80, bank)
+    session = engine._session(engine._loaded.prompt_ids(MESSAGES), 80, bank)
     before: list[torch.Tensor] = []
     for event in decode.generate(session, GenerateOptions(max_tokens=80), frozenset(), str, lambda ids: ""):
         length = session.cache.length

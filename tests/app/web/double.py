@@ -29,8 +29,9 @@ from app.answer import (
     Timings,
     TokenAttention,
     TokenEvent,
+    TrimmedEvent,
 )
-from app.errors import AttestError
+from app.errors import AttestError, MemoryRefused
 
 WIDTH, HEIGHT, MARGIN, SIZE, LEADING = 612.0, 792.0, 64.0, 11, 17.0
 
@@ -177,9 +178,12 @@ class DoubleService:
         self.library = library()
         self.kinds = {"Contracts": "legal", "Medicines": "medical"}
         self.asked: list[tuple[str, str, Mode, list[tuple[str, str]]]] = []
+        self.clients: list[str] = []  # who asked, in the order of `asked`
         self.added: list[tuple[str, bytes]] = []
         self.failing: str | None = None
         self.abstaining = False
+        self.refusal: str | None = None  # why memories cannot be read
+        self.trimmed = 0  # messages that are left out of every conversation
         self.ahead = 0  # questions before each one, until `turn` is set
         self.turn = threading.Event()
         self.engine = Engine()
@@ -279,8 +283,14 @@ class DoubleService:
         history: Sequence[tuple[str, str]] = (),
         max_tokens: int = 128,
         stop: threading.Event | None = None,
+        client: str = "",
     ) -> Iterator[AnswerEvent]:
         self.asked.append((question, collection, mode, list(history)))
+        self.clients.append(client)
+        if self.refusal is not None and mode == "memory":
+            raise MemoryRefused(self.refusal)
+        if self.trimmed:
+            yield TrimmedEvent(self.trimmed)
         if self.ahead:
             yield QueuedEvent(self.ahead)
             self.turn.wait()

@@ -1,16 +1,18 @@
 """Clicks and questions as the browser sends them: anything may come, only what is known is shown."""
 
+from dataclasses import fields
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.conversation import Turn
+from app.web.conversation import Turn, conversation_html
 from app.web.panel import Shown, first_shown
-from app.web.reader import chosen_of, mode_of
+from app.web.reader import Reader, ReaderParts, chosen_of, mode_of
 from app.web.reading import Spot
-from tests.app.web.double import LEASE, legal_answer
+from tests.app.web.double import LEASE, DoubleService, legal_answer
 
 
 def spot_data(turn: Turn, **change: Any) -> dict[str, Any]:
@@ -86,3 +88,40 @@ def test_what_is_shown_first() -> None:
 )
 def test_modes(label: str, mode: str) -> None:
     assert mode_of(label) == mode
+
+
+def answered(service: DoubleService, tab: str = "tab") -> Turn:
+    """The turn that asking on the page leaves; the page's components are their names."""
+    reader = Reader(service, ReaderParts(**{each.name: each.name for each in fields(ReaderParts)}))  # type: ignore[arg-type]
+    request = SimpleNamespace(session_hash=tab)
+    *_, last = reader.ask("How?", "Contracts", "From memories", (), request)  # type: ignore[arg-type]
+    (turn,) = last["conversation"]
+    assert last["past"] == conversation_html((turn,))
+    return turn
+
+
+def test_a_model_that_reads_no_memories_answers_in_text_mode_and_says_so(service: DoubleService) -> None:
+    service.refusal = "its attention slides over a window; ask in text mode"
+    turn = answered(service)
+    assert (turn.mode, turn.error) == ("text", None)
+    assert turn.answer is not None
+    assert turn.answer.engine.mode == "text"
+    assert [asked[2] for asked in service.asked] == ["memory", "text"]
+    html = conversation_html((turn,))
+    assert '<p class="at-note">Answered from re-read text: its attention slides over a window' in html
+    assert "at-error" not in html
+
+
+def test_a_trimmed_conversation_is_noted_under_the_answer(service: DoubleService) -> None:
+    service.trimmed = 4
+    turn = answered(service)
+    assert turn.mode == "memory"
+    html = conversation_html((turn,))
+    assert html.index("at-answer") < html.index("its 4 oldest messages were left out")
+    assert answered(DoubleService(service.folder)).notes == ()
+
+
+def test_each_tab_asks_in_its_own_name(service: DoubleService) -> None:
+    for tab in ("one", "two", "one"):
+        answered(service, tab)
+    assert service.clients == ["one", "two", "one"]

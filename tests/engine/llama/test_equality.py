@@ -9,7 +9,7 @@ import pytest
 from engine.format import CHUNK_TOKENS, MemoryFormat
 from engine.llama.engine import LlamaEngine
 from engine.protocol import Chunk, GenerateOptions, KeyedMemory, MemoriesFor, Message, Read, Token
-from engine.sampling import Sampler
+from engine.sampling import Sampler, log_probabilities
 from tests.engine.llama.conftest import MESSAGES, Pair, memory_format
 
 References = Callable[..., list[list[int]]]
@@ -143,9 +143,9 @@ def test_decoding_is_the_teacher_forced_pass(
     attend = LlamaEngine._attend
 
     def watched(self: LlamaEngine, *args: object, **kwargs: object) -> object:
-        score = attend(self, *args, **kwargs)  # type: ignore[arg-type]
-        passes.append(score.log_probabilities)
-        return score
+        logits, reads = attend(self, *args, **kwargs)  # type: ignore[arg-type]
+        passes.append(log_probabilities(logits, args[1]))  # type: ignore[arg-type]
+        return logits, reads
 
     monkeypatch.setattr(LlamaEngine, "_attend", watched)
     memories_for = by_chunk(keyed(engine, references(128, 90, 40, 17)))

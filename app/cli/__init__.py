@@ -1,0 +1,10 @@
+"""`attest`: the command line, a thin face of `app.service`.
+
+`--json` prints one object (or lines where said) on stdout and nothing else there; progress and logs go to
+stderr. Exit status: 0 done, 1 the request failed, 2 wrong usage, 3 some items failed.
+"""
+
+from app.cli import asking, documents, machine, work  # noqa: F401 - each adds its commands to `main`
+from app.cli.frame import main
+
+__all__ = ["main"]

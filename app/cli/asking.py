@@ -1,0 +1,67 @@
+"""`attest ask`."""
+
+from dataclasses import replace
+from typing import get_args
+
+import click
+
+from app import settings as settings_of
+from app.answer import Answer, DoneEvent, Mode, QueuedEvent, TokenEvent, TrimmedEvent
+from app.cli.frame import DEFAULT_COLLECTION, as_json, main, show
+from app.errors import AttestError
+from app.service import Service
+from engine.opening import BACKENDS, Backend
+
+
+@main.command()
+@click.argument("question")
+@click.option("--collection", default=DEFAULT_COLLECTION, show_default=True)
+@click.option("--mode", type=click.Choice(get_args(Mode)), default="memory", show_default=True)
+@click.option("--backend", type=click.Choice(BACKENDS), help="For this question; else the setting.")
+@click.option("--max-tokens", type=click.IntRange(1, 4096), default=128, show_default=True)
+@as_json
+def ask(
+    question: str, collection: str, mode: Mode, backend: Backend | None, max_tokens: int, as_json: bool
+) -> None:
+    """Ask a collection. The answer streams; its citations follow.
+
+    Mode memory reads the documents as memories, text puts them into the prompt, none uses no documents.
+    """
+    settings = settings_of.load()
+    if backend is not None:
+        settings = replace(settings, backend=backend)
+    with Service(settings) as service:
+        answer: Answer | None = None
+        for event in service.ask(question, collection, mode=mode, max_tokens=max_tokens):
+            if isinstance(event, TokenEvent) and not as_json:
+                click.echo(event.text, nl=False)
+            elif isinstance(event, QueuedEvent | TrimmedEvent):
+                click.echo(event.sentence, err=True)
+            elif isinstance(event, DoneEvent):
+                answer = event.answer
+        if answer is None:
+            raise AttestError("the answer was stopped")
+        show(answer.to_json(), as_json, _answer_lines(answer))
+
+
+def _answer_lines(answer: Answer) -> list[str]:
+    lines = [""]
+    if answer.abstained and answer.citations:
+        lines += ["", "Nearest passages:"]
+    for cited in answer.citations:
+        share = f"attention {cited.attention:.1%}" if cited.attention else "retrieved"
+        lines += ["", f"[{cited.n}] {cited.document_name}, page {cited.page_label} ({share})"]
+        lines.append("    " + " ".join(cited.text.split())[:300])
+    tokens = answer.timings.tokens
+    if answer.reads and tokens:
+        other = [
+            sum(getattr(read.other, part) * (read.to_token - read.from_token) for read in answer.reads)
+            / tokens
+            for part in ("question", "answer", "prefix")
+        ]
+        lines += [
+            "",
+            f"Attention: documents {1 - sum(other):.1%}, question {other[0]:.1%}, "
+            f"answer so far {other[1]:.1%}, prefix {other[2]:.1%}",
+        ]
+    return lines

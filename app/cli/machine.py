@@ -1,0 +1,108 @@
+"""What runs here, and how well: `attest serve`, `doctor`, `models` and `bench`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from app import settings as settings_of
+from app.cli.frame import as_json, main, show
+from app.errors import for_people
+from engine.opening import BACKENDS, Backend
+
+
+@main.group()
+def models() -> None:
+    """Language models and embedders."""
+
+
+@models.command("list")
+@as_json
+def models_list(as_json: bool) -> None:
+    """Models known by name, whether they are installed, and which are in use."""
+    from engine.registry import REGISTERED
+
+    chosen = settings_of.load()
+    used = (chosen.model, chosen.embedder)
+    rows = [
+        {
+            "name": model.name,
+            "kind": model.kind,
+            "licence": model.licence,
+            "installed": model.path() is not None,
+            "used": model.name in used,
+        }
+        for model in REGISTERED.values()
+    ]
+    rows += [
+        {"name": name, "kind": kind, "licence": None, "installed": Path(name).exists(), "used": True}
+        for name, kind in zip(used, ("language model", "embedder"), strict=True)
+        if name not in REGISTERED
+    ]
+    lines = [
+        f"{'*' if row['used'] else ' '} {row['name']}  ({row['kind']}, {row['licence'] or 'licence unknown'}"
+        f"{'' if row['installed'] else '; NOT installed'})"
+        for row in rows
+    ]
+    show({"models": rows}, as_json, lines)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=7861, show_default=True)
+@click.option("--workers", type=click.IntRange(0, 8), default=1, show_default=True)
+@click.option("--samples", is_flag=True, help="Begin with the sample documents that come with Attest.")
+def serve(host: str, port: int, workers: int, samples: bool) -> None:
+    """Serve the web page, with a worker that reads what is dropped."""
+    from app.serving import serve as run
+
+    run(settings_of.load(), host, port, workers, samples)
+
+
+@main.command()
+@click.option("--offline", is_flag=True, help="Also prove that loading and answering open no connection.")
+@as_json
+def doctor(offline: bool, as_json: bool) -> None:
+    """Check the installation, device, models, store and disk."""
+    from app.doctor import examine
+
+    report = examine(settings_of.load(), offline=offline)
+    mark = {"ok": "ok  ", "warning": "WARN", "error": "FAIL"}
+    lines = [f"{mark[check['state']]}  {check['name']}: {check['message']}" for check in report["checks"]]
+    show(report, as_json, lines)
+    if not report["ok"]:
+        sys.exit(1)
+
+
+@main.group()
+def bench() -> None:
+    """Benchmarks. Sides are compared within one run; the ratios are the result."""
+
+
+@bench.command("ingest")
+@click.option(
+    "--document", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Default: a sample."
+)
+@as_json
+def bench_ingest(document: Path | None, as_json: bool) -> None:
+    """Writing memories, and ingesting a whole document, against the same model's plain prefill."""
+    from app.bench import bench_ingest as run
+
+    result = run(replace(settings_of.load(), backend="torch"), document)  # whose plain prefill it compares
+    lines = [f"{name}: {value}" for name, value in {**result["ratios"], **result}.items() if name != "ratios"]
+    show(result, as_json, lines)
+
+
+@bench.command("speed")
+@click.option("--backend", type=click.Choice(BACKENDS), help="Default: the setting.")
+@as_json
+def bench_speed(backend: Backend | None, as_json: bool) -> None:
+    """Answering from memories, from re-read text and without documents, side by side."""
+    from app.bench_speed import bench_speed as run
+
+    settings = settings_of.load()
+    with for_people():
+        result = run(settings, backend or settings.backend)
+    lines = [f"{name}: {value}" for name, value in {**result["ratios"], **result}.items() if name != "ratios"]
+    show(result, as_json, lines)
