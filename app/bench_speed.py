@@ -48,6 +48,7 @@ SIDES = ("memory_cold", "memory_disk", "memory_resident", "text", "none")
 ANSWER_TOKENS = 128
 PAPER_TOKENS = 128
 PAPER_BATCHES = (1, 8)
+AT_ONCE = 4
 
 
 @dataclass
@@ -89,6 +90,7 @@ def bench_speed(settings: Settings, backend: Backend = "auto") -> dict[str, Any]
             rows = _references(service, engine)
             bench = _Bench(service.store, engine, rows)
             sides = bench.sides()
+            at_once = bench.at_once()
             paper = {str(batch): bench.paper(batch) for batch in PAPER_BATCHES}
     first = {name: statistics.median(side.first) for name, side in sides.items()}
     speed = {name: side.tokens / side.seconds for name, side in sides.items()}
@@ -110,6 +112,7 @@ def bench_speed(settings: Settings, backend: Backend = "auto") -> dict[str, Any]
             "decode_resident_over_none": round(speed["memory_resident"] / speed["none"], 3),
             "decode_memory_over_stock_torch": round(speed["memory_disk"] / stock, 2),
         },
+        "four_at_once_over_one_by_one": at_once,
         "paper": {
             "batches": paper,
             "throughput_eight_over_one": round(paper["8"]["memory"] / paper["1"]["memory"], 2),
@@ -184,6 +187,22 @@ class _Bench:
 
         return memories_for
 
+    def at_once(self) -> dict[str, float]:
+        """Throughput of four answers at once over that of the same four one after the other."""
+        ratios = {}
+        for side in ("none", "memory"):
+            jobs = []
+            for number, question in enumerate(QUESTIONS[:AT_ONCE]):
+                first = number * 3 * MEMORIES_PER_CHUNK
+                rows = self.rows[first : first + 3 * MEMORIES_PER_CHUNK]
+                jobs.append((question, self._memories_for(rows) if side == "memory" else None))
+            seconds = []
+            for together in (False, True):
+                self._prepare(f"{side}_disk", [])
+                seconds.append(_run(self.engine, jobs, ANSWER_TOKENS, together=together))
+            ratios[side] = round(seconds[0] / seconds[1], 2)
+        return ratios
+
     def paper(self, batch: int) -> dict[str, float]:
         """Tokens per second of `batch` answers at once, with memories and without."""
         self.source.get(self.rows)  # written, so that reading is what is measured
@@ -193,21 +212,32 @@ class _Bench:
             self.source.forget()
             if isinstance(self.engine, LlamaEngine):
                 self.engine.forget_residents()
-            threads = []
-            started = time.perf_counter()
+            jobs = []
             for number in range(batch):
                 rows = self.rows[number * per_answer : (number + 1) * per_answer]
                 memories_for = _unique(self.source, rows) if side == "memory" else None
-                threads.append(
-                    threading.Thread(
-                        target=_take, args=(self.engine, _text(self.engine, rows), memories_for, PAPER_TOKENS)
-                    )
-                )
-                threads[-1].start()
-            for thread in threads:
-                thread.join()
-            found[side] = round(batch * PAPER_TOKENS / (time.perf_counter() - started), 2)
+                jobs.append((_text(self.engine, rows), memories_for))
+            seconds = _run(self.engine, jobs, PAPER_TOKENS, together=True)
+            found[side] = round(batch * PAPER_TOKENS / seconds, 2)
         return {**found, "memory_over_none": round(found["memory"] / found["none"], 3)}
+
+
+def _run(
+    engine: Engine, jobs: Sequence[tuple[str, MemoriesFor | None]], tokens: int, *, together: bool
+) -> float:
+    """Seconds for all answers."""
+    started = time.perf_counter()
+    threads = [
+        threading.Thread(target=_take, args=(engine, prompt, memories_for, tokens))
+        for prompt, memories_for in jobs
+    ]
+    for thread in threads:
+        thread.start()
+        if not together:
+            thread.join()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - started
 
 
 def _unique(source: MemorySource, rows: Sequence[ReferenceRow]) -> MemoriesFor:

@@ -18,6 +18,7 @@ import psutil
 from engine.errors import ModelUnsupported
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK, Fingerprint, MemoryFormat
 from engine.llama import probe
+from engine.llama.answering import Answer, Places
 from engine.llama.attending import Attending
 from engine.llama.batching import Batcher
 from engine.llama.context import Context, Run
@@ -48,9 +49,6 @@ PREFIX_TEXT = "Reference:"
 PARALLEL = 4  # answers at once
 READY = 32  # memories kept in RAM as the cache takes them
 CONTEXT_TOKENS = 8192  # of all answers together; longer contexts cost memory that laptops lack
-PIECE_TOKENS = 256  # of a long prompt, so that other answers go on in between
-
-PREFIX_SEQUENCE = 0
 
 # None where it turns out that it cannot
 Writer = Callable[[Sequence[Sequence[int]]], list[ExplicitMemory] | None]
@@ -95,10 +93,10 @@ class LlamaEngine:
         residents = 2 * MEMORIES_PER_CHUNK * sizes.parallel  # while one set goes and the next one comes
         cells += residents * fmt.tokens_per_head
         sequences = 1 + sizes.parallel + residents
-        # flash attention takes twice as long on a processor when memories are read (docs/log.md)
+        # on a processor flash attention is the slower one when memories are read (docs/log.md)
         self._context = Context(model, cells, sequences, threads=threads, flash=model.offloaded)
         self._batcher = Batcher(self._context)
-        self._places = _Places(range(1, 1 + sizes.parallel), self._context_tokens)
+        self._places = Places(range(1, 1 + sizes.parallel), self._context_tokens)
         self._prefix = ([] if model.bos is None else [model.bos]) + model.tokenize(PREFIX_TEXT, special=False)
         self._refusal = self._refused()
         self._placing: Placing | None = None
@@ -121,7 +119,7 @@ class LlamaEngine:
                 prefix_state = self._placing.prefix_state(self._context.get(0))
                 self._context.put(0, prefix_state)
                 own = range(1 + sizes.parallel, sequences)
-                self._residents = Residents(self._placing, own, sizes.ready)
+                self._residents = Residents(self._placing, self._context.layout, own, sizes.ready)
         self._attending = Attending(model, self._placing, prefix_state, threads, self._batcher.exclusive)
         self._attention_lock = threading.Lock()
         self._writing: Writing | None = None
@@ -296,7 +294,7 @@ class LlamaEngine:
             return self._attending.attend(prompt, answer_segments(tokens, stretches), plain=plain)
 
     @contextmanager
-    def _answer(self, tokens: int, reading: bool) -> Iterator["_Answer"]:
+    def _answer(self, tokens: int, reading: bool) -> Iterator[Answer]:
         """A sequence of the shared context with room for `tokens`, given back at the end."""
         with self._places.one(tokens) as sequence:
             with self._batcher.exclusive() as context:
@@ -305,9 +303,9 @@ class LlamaEngine:
                     self._residents.keep(context, 0)  # nobody reads them, everybody would look at them
             try:
                 if reading:
-                    yield _Answer(self._batcher, sequence, self._placing, self._residents, self._room)
+                    yield Answer(self._batcher, sequence, self._placing, self._residents, self._room)
                 else:
-                    yield _Answer(self._batcher, sequence)
+                    yield Answer(self._batcher, sequence)
             finally:
                 with self._batcher.exclusive() as context:
                     context.remove(sequence)
@@ -316,80 +314,6 @@ class LlamaEngine:
     def _room(self) -> int:
         """Memories that stay in the cache."""
         return MEMORIES_PER_CHUNK * self._readers
-
-
-class _Answer:
-    """One answer's sequence in the shared context."""
-
-    def __init__(
-        self,
-        batcher: Batcher,
-        sequence: int,
-        placing: Placing | None = None,
-        residents: Residents | None = None,
-        room: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self._batcher, self._sequence = batcher, sequence
-        self._placing, self._residents, self._room = placing, residents, room
-        self._position = 0 if placing is None else placing.start
-        if placing is not None:
-            with batcher.exclusive() as context:
-                context.share(PREFIX_SEQUENCE, sequence)
-
-    def read(self, memories: Sequence[KeyedMemory]) -> None:
-        """Drop the memories and make these visible; the context stays as it is."""
-        if self._placing is None or self._residents is None:
-            return
-        states = [self._residents.state(k.key, k.memory, place) for place, k in enumerate(memories)]
-        with self._batcher.exclusive() as context:
-            context.remove(self._sequence, *self._placing.memory_positions)
-            for place, (keyed, state) in enumerate(zip(memories, states, strict=True)):
-                held = self._residents.sequence(context, keyed.key, place, state)
-                context.share(held, self._sequence)
-            self._residents.keep(context, self._room())
-
-    def feed_prompt(
-        self, segments: Sequence[Segment], stop: threading.Event
-    ) -> npt.NDArray[np.float32] | None:
-        """Logits (vocabulary,) after the prompt; None if it was stopped."""
-        logits = None
-        for segment in segments:
-            self.read(segment.memories)
-            for first in range(0, len(segment.tokens), PIECE_TOKENS):
-                if stop.is_set():
-                    return None
-                logits = self.feed(segment.tokens[first : first + PIECE_TOKENS])
-        return logits
-
-    def feed(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Process the next tokens: logits (vocabulary,) after the last of them."""
-        run = Run(self._sequence, self._position, tokens, (len(tokens) - 1,))
-        self._position += len(tokens)
-        logits: npt.NDArray[np.float32] = self._batcher.run(run)[0]
-        return logits
-
-
-class _Places:
-    """Sequences for answers, and the room that they share."""
-
-    def __init__(self, sequences: range, tokens: int) -> None:
-        self._free, self._tokens = list(sequences), tokens
-        self._state = threading.Condition()
-
-    @contextmanager
-    def one(self, tokens: int) -> Iterator[int]:
-        """A sequence, once one is free and `tokens` fit beside the other answers."""
-        with self._state:
-            self._state.wait_for(lambda: self._free and tokens <= self._tokens)
-            self._tokens -= tokens
-            sequence = self._free.pop()
-        try:
-            yield sequence
-        finally:
-            with self._state:
-                self._tokens += tokens
-                self._free.append(sequence)
-                self._state.notify_all()
 
 
 def render(model: LlamaModel, turns: list[dict[str, str]]) -> str:

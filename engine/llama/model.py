@@ -7,6 +7,7 @@ model still answers in text mode.
 
 import ctypes
 import json
+import weakref
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ _META_BYTES = 1 << 16
 
 
 class LlamaModel:
-    """A loaded GGUF file. Close it when it is no longer needed.
+    """A loaded GGUF file; its memory is given back with the object, after the contexts that use it.
 
     layers, heads, kv_heads, head_dim: its shape. interleaved: whether rotary pairs lie side by side in its
     keys (Llama's own order) rather than in two halves (NeoX order, the canonical one).
@@ -42,6 +43,7 @@ class LlamaModel:
                 "this release; check the file, or choose --backend torch"
             )
         self.handle = handle
+        weakref.finalize(self, llama.llama_model_free, handle)
         self.vocabulary = llama.llama_model_get_vocab(handle)
         self.architecture = self.meta("general.architecture") or ""
         self.layers = int(llama.llama_model_n_layer(handle))
@@ -52,11 +54,6 @@ class LlamaModel:
         self.context_tokens = int(llama.llama_model_n_ctx_train(handle))
         self.vocabulary_size = int(llama.llama_vocab_n_tokens(self.vocabulary))
         self.interleaved = llama.llama_model_rope_type(handle) == llama.LLAMA_ROPE_TYPE_NORM
-
-    def close(self) -> None:
-        if self.handle:
-            self.library.llama_model_free(self.handle)
-            self.handle = None
 
     def meta(self, key: str) -> str | None:
         """A metadata value as text; None if the file has none."""

@@ -78,7 +78,7 @@ class Placing:
         rotated[..., real] = first * cos - second * sin
         rotated[..., imaginary] = second * cos + first * sin
         values = decode(memory.values, memory.value_scales, _CPU, torch.float32)
-        keys_of_cells, values_of_cells = _rows(rotated), _rows(values)
+        keys_of_cells, values_of_cells = _rows(rotated), _columns(values)
         if not (np.isfinite(keys_of_cells).all() and np.isfinite(values_of_cells).all()):
             raise _damaged()  # or too large for half precision
         positions = np.full(memory.tokens, self.prefix, dtype=np.int32)
@@ -128,3 +128,9 @@ def _rows(vectors: torch.Tensor) -> npt.NDArray[np.float16]:
     """(L, H, K, D) -> (L, K, H * D) in half precision."""
     rows: npt.NDArray[np.float16] = vectors.transpose(1, 2).flatten(2).to(torch.float16).numpy()
     return rows
+
+
+def _columns(vectors: torch.Tensor) -> npt.NDArray[np.float16]:
+    """As `_rows`, but lying in memory as (L, H * D, K): how a cache without flash attention takes values."""
+    columns: npt.NDArray[np.float16] = vectors.transpose(2, 3).flatten(1, 2).to(torch.float16).numpy()
+    return columns.transpose(0, 2, 1)

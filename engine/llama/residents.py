@@ -13,7 +13,7 @@ from collections import OrderedDict
 import numpy as np
 
 from engine.llama.context import Context
-from engine.llama.layout import State
+from engine.llama.layout import Layout
 from engine.llama.placing import Placing
 from engine.memory import ExplicitMemory
 
@@ -23,11 +23,11 @@ _Name = tuple[int, int]  # key, and place where positions are serial
 class Residents:
     """sequences: the ids that it may use, one per memory. states: how many states it keeps in RAM."""
 
-    def __init__(self, placing: Placing, sequences: range, states: int) -> None:
-        self._placing = placing
+    def __init__(self, placing: Placing, layout: Layout, sequences: range, states: int) -> None:
+        self._placing, self._layout = placing, layout
         self._free = list(sequences)
-        self._held: OrderedDict[_Name, tuple[int, State]] = OrderedDict()
-        self._states: OrderedDict[_Name, tuple[ExplicitMemory, State]] = OrderedDict()
+        self._held: OrderedDict[_Name, tuple[int, bytes]] = OrderedDict()
+        self._states: OrderedDict[_Name, tuple[ExplicitMemory, bytes]] = OrderedDict()
         self._most_states = states
         self._lock = threading.Lock()  # of the states; the cache is guarded by who hands in the context
         self.bytes_moved = 0
@@ -35,22 +35,25 @@ class Residents:
     def __len__(self) -> int:
         return len(self._held)
 
-    def state(self, key: int, memory: ExplicitMemory, place: int) -> State:
-        """The cells of a memory, from RAM if it was read lately. Raises MemoryMismatch."""
+    def state(self, key: int, memory: ExplicitMemory, place: int) -> bytes:
+        """The cells of a memory as the cache takes them, from RAM if it was read lately.
+
+        Raises MemoryMismatch.
+        """
         name = self._name(key, place)
         with self._lock:
             known = self._states.get(name)
             if known is not None and _equal(known[0], memory):
                 self._states.move_to_end(name)
                 return known[1]
-        state = self._placing.memory_state(memory, place)
+        state = self._layout.pack(self._placing.memory_state(memory, place))
         with self._lock:
             self._states[name] = memory, state
             while len(self._states) > self._most_states:
                 self._states.popitem(last=False)
         return state
 
-    def sequence(self, context: Context, key: int, place: int, state: State) -> int:
+    def sequence(self, context: Context, key: int, place: int, state: bytes) -> int:
         """The sequence that holds a memory's `state`, put into the cache if it is not there.
 
         Raises ContextOverflow.
@@ -66,12 +69,12 @@ class Residents:
             self._drop(context, next(iter(self._held)))
         sequence = self._free.pop()
         try:
-            context.put(sequence, state)
+            context.put_bytes(sequence, state)
         except BaseException:
             context.remove(sequence)
             self._free.append(sequence)
             raise
-        self.bytes_moved += state.keys.nbytes + state.values.nbytes
+        self.bytes_moved += len(state)
         self._held[name] = sequence, state
         return sequence
 

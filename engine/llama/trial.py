@@ -1,7 +1,8 @@
 """`python -m engine.llama.trial MODEL`: compute with a model once, in a process that may die of it.
 
 Code that a compiler got wrong, or that was built for another processor, ends the process with an illegal
-instruction, which no exception handler sees. So a build is tried out here before the app trusts it.
+instruction, which no exception handler sees; code that unknowingly shares matrix units with torch's does too,
+or computes nonsense. So a build is tried out here, before torch computes and after, before the app trusts it.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from engine.errors import BackendUnavailable
 
@@ -53,14 +55,27 @@ def _key(model: Path) -> str:
 
 def main() -> None:
     """Entry of the process."""
+    import numpy as np
+    import torch
+
     from engine.llama.context import Context, Run
     from engine.llama.model import LlamaModel
 
     model = LlamaModel(Path(sys.argv[1]))
-    context = Context(model, 256, 1, threads=2)
+    context = Context(model, 256, 1, threads=2, flash=False)
     tokens = [token % model.vocabulary_size for token in range(TOKENS)]
-    context.run([Run(0, 0, tokens, (TOKENS - 1,))])
-    context.run([Run(0, TOKENS, tokens[:1], (0,))])
+
+    def logits() -> list[Any]:
+        context.clear()
+        many = context.run([Run(0, 0, tokens, (TOKENS - 1,))])
+        return [*many, *context.run([Run(0, TOKENS, tokens[:1], (0,))])]
+
+    before = logits()
+    matrix = torch.ones(512, 512, dtype=torch.bfloat16)
+    for _ in range(3):
+        matrix = torch.nn.functional.linear(matrix, matrix) / 512
+    if not all(np.array_equal(one, other) for one, other in zip(before, logits(), strict=True)):
+        sys.exit("llama.cpp computes something else once torch has computed in this process")
 
 
 if __name__ == "__main__":

@@ -89,6 +89,7 @@ def test_answers_at_once_share_passes(
         return run(self, runs)
 
     monkeypatch.setattr(Context, "run", counted)
+    monkeypatch.setattr("engine.llama.batching.GATHER_SECONDS", 5.0)  # however slow the machine is
     threads = [threading.Thread(target=answer_of, args=(engine, memories[:2], 40)) for _ in range(2)]
     for thread in threads:
         thread.start()
