@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from app.answer import (
     Answer,
     AnswerEvent,
@@ -62,8 +65,9 @@ class Found:
 
 @dataclass
 class Trace:
-    """What one answer used, gathered while it runs. Times in seconds."""
+    """What one answer used, gathered while it runs. question: its vector. Times in seconds."""
 
+    question: npt.NDArray[np.float32] | None = None
     found: dict[int, Found] = field(default_factory=dict)
     reads: list[Read] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
@@ -165,10 +169,13 @@ class Asker:
         embedder, search = self._retrieving()
         started = time.perf_counter()
         vector = embedder.embed([query])[0]
-        hits = search.hybrid(query, vector, collection, k=MEMORIES_PER_CHUNK)
+        if trace.question is None:
+            trace.question = vector
+        # what the answer's own words bring up is still judged by the question, or it would always win
+        hits = search.hybrid(query, vector, collection, cosine_to=trace.question, k=MEMORIES_PER_CHUNK)
         rows = {row.id: row for row in self._store.references.get([hit.reference_id for hit in hits])}
         found = [Found(rows[hit.reference_id], hit) for hit in hits if hit.reference_id in rows]
-        trace.found |= {each.row.id: each for each in found}
+        trace.found = {each.row.id: each for each in found} | trace.found  # the question's verdict stays
         trace.retrieve += time.perf_counter() - started
         return found
 

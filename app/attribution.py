@@ -16,10 +16,10 @@ from ingest.sentences import Cut, cuts
 from storage.records import Hit, ReferenceRow
 from storage.store import Store
 
-# A reference's rank among citations is its attention times exp(sharpness x cosine to the query): attention
-# alone leans on sink-like tokens in a model that was not trained to read memories, the cosine alone knows
-# nothing of the answer. tests/bench/citation_order.py prints how they compare. The attention that is shown
-# stays the plain mass.
+# A reference's rank among citations is its attention times what the retriever thought of it: exp(sharpness x
+# cosine to the question), and its fused score, which knows its words too. Attention alone leans on sink-like
+# tokens in a model that was not trained to read memories, the cosine alone knows nothing of the answer.
+# tests/bench/citation_order.py prints how they compare. The attention that is shown stays the plain mass.
 COSINE_SHARPNESS = 8.0
 # a citation's rank weight is at least this share of the first one's
 CITED_SHARE = 0.25
@@ -75,7 +75,7 @@ def citations(store: Store, reads: Sequence[StretchRead], found: Mapping[int, Re
         for memory in read.memories:
             mass[memory.reference_id] += memory.attention * (read.to_token - read.from_token) / total
     weight = {
-        key: value * math.exp(COSINE_SHARPNESS * (found[key].hit.cosine or 0.0))
+        key: value * found[key].hit.score * math.exp(COSINE_SHARPNESS * (found[key].hit.cosine or 0.0))
         for key, value in mass.items()
     }
     ranked = sorted(weight, key=lambda key: -weight[key])

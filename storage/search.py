@@ -59,13 +59,15 @@ class Search:
         collection: str | None = None,
         *,
         document_ids: Sequence[str] | None = None,
+        cosine_to: npt.NDArray[np.float32] | None = None,
         k: int = 5,
         candidates: int = 50,
     ) -> list[Hit]:
         """The `k` best references, best first; of `candidates` from each search.
 
-        query_vector: (D,) L2-normalised. collection, document_ids: None is everything; both given, both
-        hold. Only documents that are answerable, ready or partial are searched. Raises CollectionNotFound,
+        query_vector: (D,) L2-normalised. cosine_to: report cosines to this vector instead. collection,
+        document_ids: None is everything; both given, both hold. Only documents that are answerable, ready or
+        partial are searched. Raises CollectionNotFound,
         EmbedderChanged.
         """
         query = np.ascontiguousarray(query_vector, dtype=np.float32)
@@ -82,7 +84,8 @@ class Search:
             dense = self._vectors.search(query, candidates, visible.bits)
             words = lexical.search(connection, query_text, visible.__contains__, candidates)
             fused = _fuse(dense, words)[:k]
-            cosines = self._vectors.cosines(query, [hit.reference_id for hit in fused])
+            measured = query if cosine_to is None else np.ascontiguousarray(cosine_to, dtype=np.float32)
+            cosines = self._vectors.cosines(measured, [hit.reference_id for hit in fused])
         with self._lock:
             self._vectors.save_if_due()
         return [

@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from app.attribution import COSINE_SHARPNESS
-from engine import loading
 from engine.embedding import SentenceEmbedder
+from engine.opening import open_engine
 from engine.protocol import GenerateOptions, KeyedMemory, Message, Read
-from engine.torch_engine import TorchEngine, format_of
+from engine.registry import DEFAULT_MODEL
 from tests.bench.library import build
 from tests.bench.memory_format import SYSTEM, reference_ids
 
 TOKENS = 24
+SHARPNESSES = sorted({4.0, COSINE_SHARPNESS, 12.0, 16.0, 24.0})
 
 
 def main() -> None:
@@ -32,8 +33,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--format", default="default")
     arguments = parser.parse_args()
-    loaded = loading.load(cache=Path(tempfile.gettempdir()) / "attest-models")
-    engine = TorchEngine(loaded, format_of(arguments.format, loaded.transformer.layers))
+    cache = Path(tempfile.gettempdir()) / "attest-models"
+    engine = open_engine(DEFAULT_MODEL, memory_format=arguments.format, cache=cache)
     embedder = SentenceEmbedder()
     library = build(arguments.data, engine, embedder, arguments.questions, arguments.seed)
     first: dict[str, list[bool]] = {}
@@ -57,10 +58,11 @@ def main() -> None:
             "reciprocal rank fusion": min(
                 top, key=lambda i: -1 / (1 + top.index(i)) - 1 / (1 + by_attention.index(i))
             ),
-            "attention x exp(sharpness x cosine)": max(
-                top, key=lambda i: attention[i] * math.exp(COSINE_SHARPNESS * float(cosines[i]))
-            ),
         }
+        for sharpness in SHARPNESSES:
+            rules[f"attention x exp({sharpness} x cosine)"] = max(
+                top, key=lambda i, s=sharpness: attention[i] * math.exp(s * float(cosines[i]))
+            )
         for rule, chosen in rules.items():
             first.setdefault(rule, []).append(chosen == asked.reference)
     for rule, right in first.items():

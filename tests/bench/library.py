@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from engine.protocol import Embedder
-from engine.torch_engine import TorchEngine
+from engine.protocol import Embedder, Engine
 from tests.bench.memory_format import pieces, rows, short_answers
 
 CHARACTERS = 30_000  # of a context
@@ -32,7 +31,7 @@ class Library:
     asked: list[Asked]
 
 
-def build(data: Path, engine: TorchEngine, embedder: Embedder, questions: int, seed: int) -> Library:
+def build(data: Path, engine: Engine, embedder: Embedder, questions: int, seed: int) -> Library:
     """References of a few contexts of each domain, `questions` about them, and as many about others."""
     generator = random.Random(seed)
     references: list[tuple[str, str]] = []

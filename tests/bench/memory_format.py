@@ -22,7 +22,7 @@ import numpy as np
 
 from engine import loading
 from engine.format import MemoryFormat
-from engine.protocol import KeyedMemory, Message
+from engine.protocol import Engine, KeyedMemory, Message
 from engine.registry import DEFAULT_MODEL
 from engine.torch_engine import TorchEngine
 
@@ -35,7 +35,7 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, stream)
 
 
-def pieces(engine: TorchEngine, text: str) -> list[tuple[int, int]]:
+def pieces(engine: Engine, text: str) -> list[tuple[int, int]]:
     """Spans of at most BODY_TOKENS tokens."""
     offsets = engine.tokenize(text).offsets
     return [
@@ -113,7 +113,7 @@ def formats(layers: int) -> dict[str, MemoryFormat]:
     return table
 
 
-def reference_ids(engine: TorchEngine, title: str, text: str) -> list[int]:
+def reference_ids(engine: Engine, title: str, text: str) -> list[int]:
     return [*engine.tokenize(f"{title}\n").ids[-20:], *engine.tokenize(text).ids][:128]
 
 

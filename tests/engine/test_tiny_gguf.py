@@ -97,7 +97,7 @@ def test_they_agree_on_half_precision_weights(family: str, tmp_path: Path) -> No
     file, loaded = torch_loaded(tmp_path, family, weights="f16")
     ids = some_tokens()
     with llama(file, "f32") as model:
-        np.testing.assert_allclose(llama_logits(model, ids), torch_logits(loaded, ids), atol=0.01, rtol=0)
+        np.testing.assert_allclose(llama_logits(model, ids), torch_logits(loaded, ids), atol=0.05, rtol=0)
 
 
 def test_they_cut_text_into_the_same_tokens(both: tuple[Path, LoadedModel]) -> None:
