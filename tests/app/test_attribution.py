@@ -76,6 +76,13 @@ def test_the_cosine_ranks_but_is_not_shown_as_attention() -> None:
     assert [c.attention for c in cited] == pytest.approx([0.2, 0.3])
 
 
+def test_what_words_and_meaning_both_found_comes_first() -> None:
+    reads = [stretch(0, 10, m1=0.3, m2=0.25)]
+    by_meaning, by_both = Hit(1, 1 / 61, 1, None, 0.5, None), Hit(2, 2 / 61, 1, 1, 0.5, 3.0)
+    retrieved = {1: Found(row(1), by_meaning), 2: Found(row(2), by_both)}
+    assert [c.document_id for c in citations(store_of(1, 2), reads, retrieved)] == ["d2", "d1"]
+
+
 def test_what_was_hardly_read_is_not_cited() -> None:
     reads = [stretch(0, 10, m1=0.4, m2=0.4 * CITED_SHARE * 0.99)]
     assert [c.document_id for c in citations(store_of(1, 2), reads, found(m1=None, m2=None))] == ["d1"]

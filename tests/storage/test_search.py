@@ -101,6 +101,16 @@ def test_a_hit_by_words_alone_has_its_cosine(store: Store, search: Search, add_d
     assert by_words.cosine == pytest.approx(0.5**0.5)
 
 
+def test_cosines_may_be_to_another_vector_than_the_query(
+    store: Store, search: Search, add_document: AddDocument
+) -> None:
+    add_document("a.txt", ["alpha", "beta"], vectors=[unit(1), unit(0, 1)])
+    hits = search.hybrid("beta", unit(0, 1), cosine_to=unit(1))
+    assert {text: hit.cosine for text, hit in zip(texts(store, hits), hits, strict=True)} == pytest.approx(
+        {"beta": 0.0, "alpha": 1.0}
+    )
+
+
 def test_only_what_is_asked_for_is_searched(
     store: Store, search: Search, add_document: AddDocument, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from engine.llama.context import Context, Run
 from engine.llama.engine import LlamaEngine, Sizes
 from engine.llama.model import LlamaModel
 from engine.memory import ExplicitMemory
-from engine.protocol import GenerateOptions, KeyedMemory, Message, Token, Trimmed
+from engine.protocol import Chunk, GenerateOptions, KeyedMemory, Message, Token, Trimmed
 from tests.engine import tiny_gguf
 from tests.engine.llama.conftest import MESSAGES, SIZES, Pair, memory_format
 
@@ -90,7 +90,17 @@ def test_answers_at_once_share_passes(
 
     monkeypatch.setattr(Context, "run", counted)
     monkeypatch.setattr("engine.llama.batching.GATHER_SECONDS", 5.0)  # however slow the machine is
-    threads = [threading.Thread(target=answer_of, args=(engine, memories[:2], 40)) for _ in range(2)]
+    together = threading.Barrier(2)
+
+    def memories_for(chunk: Chunk) -> list[KeyedMemory]:
+        if chunk.index == 0:
+            together.wait(60)
+        return memories[:2]
+
+    def answer() -> None:
+        list(engine.generate(MESSAGES, memories_for, GenerateOptions(120, min_tokens=120)))
+
+    threads = [threading.Thread(target=answer) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
