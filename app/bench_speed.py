@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from app.bench import SAMPLE
 from app.errors import AttestError
 from app.memories import MemorySource
 from app.service import Service
@@ -32,7 +33,6 @@ from ingest.pipeline import Pipeline
 from storage.records import ReferenceRow
 from storage.store import Store
 
-SAMPLE = ("samples", "medical", "CDC - Infection Prevention in Outpatient Settings.pdf")
 SYSTEM = "Answer the question from the reference documents, precisely and briefly."
 QUESTIONS = (
     "How should injections be prepared and given safely?",

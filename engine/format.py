@@ -14,6 +14,7 @@ from typing import Any, Literal
 REFERENCE_TOKENS = 128  # a reference never has more (section 3.1); also the width of its position interval
 CHUNK_TOKENS = 64  # memories are chosen anew for every 64 tokens of context (section 3.1)
 MEMORIES_PER_CHUNK = 5  # section 3.1
+PREFIX_TEXT = "Reference:"  # behind BOS: every reference is written behind it, every read begins with it
 
 Positions = Literal["parallel", "serial"]
 Codec = Literal["fp32", "fp16", "int8"]
@@ -48,6 +49,11 @@ class MemoryFormat:
             raise ValueError(f"tokens_per_head must be 1..{REFERENCE_TOKENS}, got {self.tokens_per_head}")
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
+
+    @property
+    def width(self) -> int:
+        """Positions between prefix and context: constant, whatever memories are loaded (section 3.2)."""
+        return REFERENCE_TOKENS * (1 if self.positions == "parallel" else MEMORIES_PER_CHUNK)
 
     @property
     def dense(self) -> bool:

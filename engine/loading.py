@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from engine.errors import ModelNotFound, ModelUnsupported, QuantisationUnavailable
 from engine.format import Fingerprint, MemoryFormat
-from engine.prompting import plain
+from engine.prompting import turns, untemplated
 from engine.protocol import EngineInfo, Message
 from engine.registry import DEFAULT_MODEL, REGISTERED, Quantisation
 from engine.transformer import Transformer
@@ -70,11 +70,10 @@ class LoadedModel:
         """
         tokenizer = self.transformer.tokenizer
         special = [str(t) for t in tokenizer.added_tokens_decoder.values() if t.special]
-        turns = [{"role": m.role, "content": plain(m.content, special)} for m in messages]
+        conversation = turns(messages, special)
         if tokenizer.chat_template is None:
-            text = "\n\n".join(turn["content"] for turn in turns) + "\n\n"
-            return list(tokenizer(text).input_ids)
-        rendered = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+            return list(tokenizer(untemplated(conversation)).input_ids)
+        rendered = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
         return list(tokenizer(rendered, add_special_tokens=False).input_ids)
 
 

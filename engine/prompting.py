@@ -6,6 +6,16 @@ from engine.errors import ContextOverflow
 from engine.protocol import Message
 
 
+def turns(messages: Sequence[Message], special_tokens: Sequence[str]) -> list[dict[str, str]]:
+    """The conversation as chat templates take it."""
+    return [{"role": m.role, "content": plain(m.content, special_tokens)} for m in messages]
+
+
+def untemplated(conversation: Sequence[dict[str, str]]) -> str:
+    """The conversation for a model without a chat template."""
+    return "\n\n".join(turn["content"] for turn in conversation) + "\n\n"
+
+
 def plain(text: str, special_tokens: Sequence[str]) -> str:
     """`text` with special tokens that it spells out broken up: a document must not end its own turn."""
     for token in special_tokens:

@@ -16,10 +16,9 @@ from engine import attention
 from engine.attention import AttentionPass
 from engine.cache import ContextCache
 from engine.errors import ModelUnsupported
-from engine.format import MEMORIES_PER_CHUNK, REFERENCE_TOKENS, MemoryFormat
+from engine.format import PREFIX_TEXT, MemoryFormat
 from engine.rotary import DeferredRotary, rotate
 
-PREFIX_TEXT = "Reference:"
 _ADVICE = "choose a Llama, SmolLM, Mistral, Qwen2 or Qwen3 model"
 
 
@@ -59,9 +58,8 @@ class Transformer:
         return (*([] if bos is None else [int(bos)]), *map(int, text))
 
     def context_start(self, fmt: MemoryFormat) -> int:
-        """Position of the first context token: constant, whatever memories are loaded (section 3.2)."""
-        width = REFERENCE_TOKENS * (1 if fmt.positions == "parallel" else MEMORIES_PER_CHUNK)
-        return len(self.prefix) + width
+        """Position of the first context token."""
+        return len(self.prefix) + fmt.width
 
     def hidden(
         self,

@@ -14,6 +14,7 @@ IngestError
     ├── NoSuchPage           a page number beyond the document's last page
     ├── NoText               pages, but images only
     ├── TooLarge             more pages, bytes or memory than the limits allow
+    ├── DiskFailed           the disk could not read the file
     ├── ReaderCrashed        the reading process died
     └── ReaderTimeout        the reading process made no progress in time
 
@@ -100,6 +101,10 @@ class TooLarge(UnreadableDocument):
     """More pages, bytes, pixels or memory than the limits allow."""
 
 
+class DiskFailed(UnreadableDocument):
+    """The disk, or the network behind it, could not read the file this time."""
+
+
 class ReaderCrashed(UnreadableDocument):
     """The reading process died or spoke nonsense."""
 
@@ -122,6 +127,7 @@ _BY_NAME: dict[str, type[UnreadableDocument]] = {
         NoSuchPage,
         NoText,
         TooLarge,
+        DiskFailed,
         ReaderCrashed,
         ReaderTimeout,
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from ingest.document import DOCX, HTML, MARKDOWN, PDF, TEXT
 from ingest.errors import (
     DamagedFile,
+    DiskFailed,
     EmptyFile,
     MissingFile,
     PermissionDenied,
@@ -92,7 +93,9 @@ def _head(path: Path) -> bytes:
             f"{path.name}: no permission to read this file; change its permissions or copy it"
         ) from None
     except OSError as error:
-        raise DamagedFile(f"{path.name}: the disk could not read this file ({error.strerror})") from None
+        raise DiskFailed(
+            f"{path.name}: the disk could not read this file ({error.strerror}); try again, or copy it"
+        ) from None
     if not head:
         raise EmptyFile(f"{path.name}: the file is empty (0 bytes)")
     return head
@@ -102,10 +105,14 @@ def _zip_type(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+    except (zipfile.BadZipFile, ValueError):
         raise DamagedFile(
             f"{path.name}: a Word document or ZIP archive whose table of contents is damaged; "
             "get a fresh copy of the file"
+        ) from None
+    except NotImplementedError as error:  # a newer version of the format; zipfile says which
+        raise UnsupportedFormat(
+            f"{path.name}: a ZIP archive of a kind that is not read ({error}); pack it again"
         ) from None
     if "word/document.xml" in names:
         return DOCX

@@ -5,6 +5,7 @@ writing, memory beyond the limit), and only then imports the one parser that the
 standard output in the language of ingest.border.
 """
 
+import errno
 import json
 import os
 import sys
@@ -14,10 +15,11 @@ from typing import Any, BinaryIO
 
 from ingest import border
 from ingest.document import DOCX, HTML, MARKDOWN, PDF, Page, Read
-from ingest.errors import DamagedFile, EmptyFile, NoText, TooLarge, UnreadableDocument
+from ingest.errors import DamagedFile, DiskFailed, EmptyFile, NoText, TooLarge, UnreadableDocument
 from ingest.limits import Limits
 
 _OPEN_FILES = 64
+_DISK = {errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT}
 
 
 def main() -> None:
@@ -39,8 +41,16 @@ def main() -> None:
     except BrokenPipeError:
         return  # the parent has left
     except Exception as error:  # noqa: BLE001 - parsers raise anything; the type says enough, the text may quote the document
-        message = f"{path.name}: damaged, its parser failed ({type(error).__name__}); re-save or re-export it"
-        _report(output, DamagedFile(message))
+        _report(output, _failed(path, error))
+
+
+def _failed(path: Path, error: Exception) -> UnreadableDocument:
+    """Whether the disk failed or the contents did: a document that broke a limit is not the disk's fault."""
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return DiskFailed(f"{path.name}: the disk could not read this file ({error.strerror}); try again")
+    return DamagedFile(
+        f"{path.name}: damaged, its parser failed ({type(error).__name__}); re-save or re-export it"
+    )
 
 
 def _answers(path: Path, request: dict[str, Any], limits: Limits) -> Iterator[border.Message]:

@@ -14,7 +14,7 @@ import torch
 
 from engine.decode import Stretch
 from engine.errors import ContextOverflow
-from engine.format import CHUNK_TOKENS, REFERENCE_TOKENS
+from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK, REFERENCE_TOKENS
 from engine.llama.context import Context, Run
 from engine.llama.layout import State
 from engine.llama.model import LlamaModel
@@ -82,7 +82,11 @@ class Attending:
                 f"the question read {len(memories)} memories and at most {_SEQUENCES} can be told apart: "
                 "shorten it"
             )
-        per_place = 5 if self._placing is not None and self._placing.format.positions == "serial" else 1
+        per_place = (
+            MEMORIES_PER_CHUNK
+            if self._placing is not None and self._placing.format.positions == "serial"
+            else 1
+        )
         cells = REFERENCE_TOKENS + sum(memory.tokens for memory in memories.values()) * per_place
         cells += sum(len(segment.tokens) for segment in (*prompt, *answer))
         if self._context is None or self._context.cells < cells:

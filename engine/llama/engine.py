@@ -6,6 +6,7 @@ wrote from the same file are read here, and the other way round.
 """
 
 import codecs
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import psutil
 
 from engine.errors import ModelUnsupported
-from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK, Fingerprint, MemoryFormat
+from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK, PREFIX_TEXT, Fingerprint, MemoryFormat
 from engine.llama import probe
 from engine.llama.answering import Answer, Places
 from engine.llama.attending import Attending
@@ -28,7 +29,7 @@ from engine.llama.residents import Residents
 from engine.llama.walk import Segment, answer_segments, ask, prompt_segments
 from engine.llama.writing import Writing
 from engine.memory import ExplicitMemory
-from engine.prompting import fitted, plain
+from engine.prompting import fitted, turns, untemplated
 from engine.protocol import (
     Chunk,
     EngineInfo,
@@ -45,7 +46,6 @@ from engine.protocol import (
 from engine.sampling import Sampler, log_probabilities
 from engine.writer import checked_lengths
 
-PREFIX_TEXT = "Reference:"
 PARALLEL = 4  # answers at once
 READY = 32  # memories kept in RAM as the cache takes them
 CONTEXT_TOKENS = 8192  # of all answers together; longer contexts cost memory that laptops lack
@@ -85,8 +85,7 @@ class LlamaEngine:
         sizes = sizes or Sizes()
         self._model, self._format, self._weights_hash, self._writer = model, fmt, weights_hash, writer
         self._name = name or model.path.stem
-        cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-        threads = sizes.threads or min(cores, len(psutil.Process().cpu_affinity() or [0] * cores))
+        threads = sizes.threads or _cores()
         self._parallel, self._threads = sizes.parallel, threads
         self._context_tokens = min(model.context_tokens, sizes.context_tokens)
         cells = self._context_tokens + 256
@@ -267,12 +266,10 @@ class LlamaEngine:
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a conversation that ends where the answer begins, by the model's chat template."""
         model = self._model
-        turns = [{"role": m.role, "content": plain(m.content, model.special_tokens)} for m in messages]
+        conversation = turns(messages, model.special_tokens)
         if model.template is None:
-            text = "\n\n".join(turn["content"] for turn in turns) + "\n\n"
-        else:
-            text = render(model, turns)
-        return model.tokenize(text, special=True)
+            return model.tokenize(untemplated(conversation), special=True, ends=True)
+        return model.tokenize(render(model, conversation), special=True)
 
     def _ask(
         self, memories_for: MemoriesFor, prompt: int, generated: Sequence[int]
@@ -316,13 +313,20 @@ class LlamaEngine:
         return MEMORIES_PER_CHUNK * self._readers
 
 
-def render(model: LlamaModel, turns: list[dict[str, str]]) -> str:
+def _cores() -> int:
+    """Real cores that this process may use: two threads of one core get in each other's way."""
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    return min(cores, allowed)
+
+
+def render(model: LlamaModel, conversation: list[dict[str, str]]) -> str:
     """The conversation by the file's own template, by the renderer that the torch backend uses too."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
     special = {} if model.bos is None else {"bos_token": model.piece(model.bos, special=True).decode()}
     special["eos_token"] = model.piece(model.eos, special=True).decode()
     rendered, _ = render_jinja_template(
-        [turns], chat_template=model.template, add_generation_prompt=True, **special
+        [conversation], chat_template=model.template, add_generation_prompt=True, **special
     )
     return str(rendered[0])

@@ -166,13 +166,15 @@ class LlamaModel:
         text = self.library.llama_model_chat_template(self.handle, None)
         return text.decode("utf-8", "replace") if text else None
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Token ids. special: whether special tokens that are spelled out become such tokens."""
+    def tokenize(self, text: str, *, special: bool, ends: bool = False) -> list[int]:
+        """Token ids. special: whether special tokens that are spelled out become such tokens. ends: add
+        what the file wants at the beginning and the end of a text.
+        """
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         while True:
             ids = (ctypes.c_int32 * room)()
-            count = self.library.llama_tokenize(self.vocabulary, data, len(data), ids, room, False, special)
+            count = self.library.llama_tokenize(self.vocabulary, data, len(data), ids, room, ends, special)
             if count >= 0:
                 return list(ids[:count])
             room = -count

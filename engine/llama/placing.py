@@ -17,7 +17,7 @@ import torch
 
 from engine.codec import decode
 from engine.errors import MemoryMismatch
-from engine.format import MEMORIES_PER_CHUNK, REFERENCE_TOKENS, MemoryFormat
+from engine.format import REFERENCE_TOKENS, MemoryFormat
 from engine.llama.layout import State
 from engine.memory import ExplicitMemory
 
@@ -44,8 +44,7 @@ class Placing:
         self.format, self.prefix, self.layers, self.heads = fmt, prefix, layers, heads
         self.dim = 2 * len(frequencies)
         self.interleaved = interleaved
-        width = REFERENCE_TOKENS * (1 if fmt.positions == "parallel" else MEMORIES_PER_CHUNK)
-        self.start = prefix + width
+        self.start = prefix + fmt.width
         angles = np.arange(self.start)[:, None] * frequencies
         self._cos = torch.from_numpy(np.cos(angles).astype(np.float32))
         self._sin = torch.from_numpy(np.sin(angles).astype(np.float32))

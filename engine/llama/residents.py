@@ -67,13 +67,9 @@ class Residents:
             self._drop(context, name)
         elif not self._free:
             self._drop(context, next(iter(self._held)))
-        sequence = self._free.pop()
-        try:
-            context.put_bytes(sequence, state)
-        except BaseException:
-            context.remove(sequence)
-            self._free.append(sequence)
-            raise
+        sequence = self._free[-1]
+        context.put_bytes(sequence, state)  # what it leaves behind when it fails, the next one drops
+        self._free.pop()
         self.bytes_moved += len(state)
         self._held[name] = sequence, state
         return sequence

@@ -72,7 +72,7 @@ def _check_size(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, ValueError) as error:
         raise DamagedFile(
             f"{path.name}: this Word document is damaged ({type(error).__name__}); get a fresh copy of it"
         ) from None

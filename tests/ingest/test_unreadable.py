@@ -1,14 +1,18 @@
 """Which failures are held against a file's content, so that it is not read again, and which are not."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.errors import EngineError
 from engine.fake import FakeEmbedder, FakeEngine
-from ingest import sandbox
+from ingest import parse_main, sandbox
 from ingest.errors import (
     DamagedFile,
+    DiskFailed,
     EmptyFile,
     MissingFile,
     NoPages,
@@ -20,6 +24,7 @@ from ingest.errors import (
     TooLarge,
     UnsupportedFormat,
 )
+from ingest.media import sniff
 from ingest.pipeline import Pipeline
 from ingest.readers.version import readers_version
 from storage.errors import StorageError
@@ -63,3 +68,18 @@ def test_only_the_contents_own_faults_are_held_against_it(
     assert (again.status, again.unreadable_by) == (
         ("failed", readers_version()) if lasting else ("ready", None)
     )
+
+
+def test_a_disk_that_fails_is_not_the_contents_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("words")
+
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "open", broken)
+    with pytest.raises(DiskFailed, match=r"a\.txt: the disk could not read") as caught:
+        sniff(file)
+    assert not caught.value.lasting
+    assert isinstance(parse_main._failed(file, OSError(errno.EIO, "Input/output error")), DiskFailed)
+    assert isinstance(parse_main._failed(file, OSError("cannot identify image")), DamagedFile)

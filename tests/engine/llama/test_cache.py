@@ -129,11 +129,15 @@ def test_fifty_answers_leave_nothing(engine: LlamaEngine, memories: list[KeyedMe
         assert context.library.llama_memory_seq_pos_max(context._memory, sequence) == -1
     assert sorted(engine._places._free) == [1, 2, 3, 4]
     assert engine._places._tokens == SIZES.context_tokens
-    # all cells but the prefix's and the residents' are free again
-    free = context.cells - len(engine.fingerprint.prefix) - len(engine._residents) * 24
-    context.run([Run(1, 0, [5] * 500)])
+    # all cells but the prefix's and the residents' are free again: exactly so many more tokens fit
+    held = sum(memories[key].memory.tokens for key, _ in engine._residents._held)
+    free = context.cells - len(engine.fingerprint.prefix) - held
+    for first in range(0, free - free % 64, 64):
+        context.run([Run(1, first, [5] * 64)])
+    context.run([Run(1, free - free % 64, [5] * (free % 64))])
+    with pytest.raises(ContextOverflow):
+        context.run([Run(1, free, [5])])
     context.remove(1)
-    assert free > 500
 
 
 def test_stop_ends_before_the_next_token(engine: LlamaEngine, memories: list[KeyedMemory]) -> None:
