@@ -20,7 +20,8 @@ from tests.ingest.make_pdf import Sheet, make_pdf, text_sheet
 pytestmark = pytest.mark.usefixtures("fake_model")
 
 MIXED = make_pdf(text_sheet("The warranty period is sixty months."), Sheet(drawing="0 0 200 200 re f\n"))
-MANY_PAGES = make_pdf(*(text_sheet(f"Page {n} is about item {n}.") for n in range(600)))
+# enough for a signal to arrive while they are read, on a busy machine too
+MANY_PAGES = make_pdf(*(text_sheet(f"Page {n} is about item {n}.") for n in range(2000)))
 
 
 def until(happened: Callable[[], object], seconds: float = 60.0) -> None:
@@ -175,4 +176,4 @@ def test_ctrl_c_leaves_nothing_running_and_nothing_lost(service: Service, keep) 
     assert not service.store.workers.alive()
     drain(service)
     (document,) = service.documents("default")
-    assert (document.status, document.pages) == ("ready", 600)
+    assert (document.status, document.pages) == ("ready", 2000)
