@@ -40,6 +40,7 @@ from engine.protocol import (
     Message,
     Queued,
     Read,
+    Score,
     Token,
     Trimmed,
 )
@@ -151,12 +152,25 @@ class Asker:
             tokens=count,
         )
         text = "".join(trace.pieces)
-        if mode == "memory":
+        abstained = text.strip().startswith(ABSTENTION)  # as an adapted model has learnt to
+        if mode == "memory" and not abstained:
             cited = citations(self._store, reads, trace.found)
         else:
-            cited = nearest_passages(self._store, [found.row for found in first] if mode == "text" else [])
-        marks = sentence_marks(text, trace.pieces, trace.reads, trace.found, cited)
-        yield DoneEvent(Answer(text.strip(), False, cited, reads, timings, description, marks))
+            cited = nearest_passages(self._store, [found.row for found in first] if mode != "none" else [])
+        marks = [] if abstained else sentence_marks(text, trace.pieces, trace.reads, trace.found, cited)
+        yield DoneEvent(Answer(text.strip(), abstained, cited, reads, timings, description, marks))
+
+    def score(self, question: str, answer: str, collection: str, *, mode: Mode = "memory") -> Score:
+        """What the model thinks of a known answer, given what `ask` would give it. Nothing is declined."""
+        trace = Trace()
+        first = [] if mode == "none" else self._retrieve(question, collection, trace)
+        messages = self._messages(question, (), collection, first if mode == "text" else [])
+        memories_for = self._memories_for(question, collection, first, trace) if mode == "memory" else None
+        return self._engine.score(messages, answer, memories_for)
+
+    def write_ahead(self, question: str, collection: str) -> None:
+        """Write the memories that `question` brings up and that are missing."""
+        self.memories.get([each.row for each in self._retrieve(question, collection, Trace())])
 
     def _retrieving(self) -> tuple[Embedder, Search]:
         with self._lock:

@@ -7,6 +7,8 @@ from importlib import resources
 
 from app.errors import AttestError
 
+PROFILES = ("legal", "medical", "general")
+
 
 @dataclass(frozen=True)
 class Profile:

@@ -9,7 +9,7 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ from engine.packing import packs
 from engine.protocol import Embedder, Engine
 from ingest import sandbox
 from ingest.chunk import Reference, chunk
-from ingest.document import DocumentInfo, Page, PageWarning
+from ingest.document import DocumentInfo, Page, PageWarning, Read
 from ingest.errors import EmptyFile, IngestError, UnreadableDocument
 from ingest.readers.version import readers_version
 from storage.errors import DocumentNotFound, JobLost, StorageError, StoreUnavailable
@@ -72,6 +72,7 @@ class Pipeline:
     """Runs jobs with one engine and one embedder.
 
     owner: the worker's id in the job rows. stop: once set, the job that runs is given back at its next step.
+    read: a reader to use in this process, for files that are known to be harmless.
     """
 
     def __init__(
@@ -81,8 +82,10 @@ class Pipeline:
         embedder: Embedder,
         owner: str,
         stop: threading.Event | None = None,
+        read: Callable[[Path], Read] | None = None,
     ) -> None:
         self._store, self._engine, self._embedder, self._owner = store, engine, embedder, owner
+        self._read = read
         self._stop = stop or threading.Event()
         fingerprint = engine.fingerprint
         self._bank = store.banks.open(fingerprint.id, fingerprint.to_json())
@@ -139,7 +142,8 @@ class Pipeline:
         self._store.documents.set_status(document.id, "reading")
         with _named(self._store.documents.original(document.id), document.name) as path:
             reading = Reading(self._store, document, progress)
-            references = list(chunk(reading.pages(path), self._engine.tokenize, _title(document)))
+            items = (self._read or sandbox.read)(path)
+            references = list(chunk(reading.pages(items), self._engine.tokenize, _title(document)))
         if not references:
             raise EmptyFile(f"{document.name}: no text to cite was found in it")
         self._store.references.replace(
@@ -232,10 +236,10 @@ class Reading:
         self.title: str | None = None
         self.texts: dict[int, str] = {}
 
-    def pages(self, path: Path) -> Iterator[Page]:
+    def pages(self, items: Read) -> Iterator[Page]:
         total = 0
         waiting: list[PageRow] = []
-        for item in sandbox.read(path):
+        for item in items:
             if isinstance(item, DocumentInfo):
                 total, self.title = item.page_count, item.title
                 self._store.documents.set_info(

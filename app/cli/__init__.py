@@ -4,7 +4,13 @@
 stderr. Exit status: 0 done, 1 the request failed, 2 wrong usage, 3 some items failed.
 """
 
-from app.cli import asking, documents, machine, work  # noqa: F401 - each adds its commands to `main`
+from app.cli import (  # noqa: F401 - each adds its commands to `main`
+    asking,
+    documents,
+    evaluating,
+    machine,
+    work,
+)
 from app.cli.frame import main
 
 __all__ = ["main"]
