@@ -84,6 +84,7 @@ def bench_speed(settings: Settings, backend: Backend = "auto") -> dict[str, Any]
             device=settings.device,
             quantisation=settings.quantisation,
             memory_format=settings.memory_format,
+            adapter=settings.adapter,
             cache=settings.model_cache,
         )
         with Service(Settings(home=Path(folder), model="fake"), shared=False) as service:

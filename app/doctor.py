@@ -116,7 +116,8 @@ def _backend(service: Service, note: Any) -> None:
     except AttestError as error:
         note("backend", "error", str(error))
         return
-    answers = f"{info.backend} answers with {info.model}: {info.device_reason}"
+    adapter = f" and adapter {info.adapter}" if info.adapter else ""
+    answers = f"{info.backend} answers with {info.model}{adapter}: {info.device_reason}"
     if info.refusal is None:
         note("backend", "ok", answers)
     else:

@@ -123,6 +123,7 @@ class Service:
             settings.quantisation,
             settings.memory_format,
             settings.backend,
+            settings.adapter,
         )
         self._shared = self._choice.share() if shared else None
         self._lock = threading.Lock()

@@ -9,6 +9,7 @@
 | backend        | ATTEST_BACKEND       | auto                   |
 | quantisation   | ATTEST_QUANTISATION  | none                   |
 | memory_format  | ATTEST_MEMORY_FORMAT | default                |
+| adapter        | ATTEST_ADAPTER       | auto                   |
 """
 
 import os
@@ -28,7 +29,7 @@ from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL, Quantisation
 class Settings:
     """model, embedder: built-in name, path or hub id. device: auto, cpu or cuda. quantisation: none, 8bit
     or 4bit. memory_format: default, paper, or JSON fields of `engine.format.MemoryFormat`. backend: auto,
-    torch or llamacpp; see `engine.opening`.
+    torch or llamacpp; see `engine.opening`. adapter: auto, none, or a folder of peft.
     """
 
     home: Path
@@ -38,6 +39,7 @@ class Settings:
     quantisation: Quantisation = "none"
     memory_format: str = "default"
     backend: Backend = "auto"
+    adapter: str = "auto"
 
     @property
     def model_cache(self) -> Path:

@@ -40,6 +40,8 @@ def worker_command(settings: Settings, *extra: str) -> list[str]:
         settings.memory_format,
         "--backend",
         settings.backend,
+        "--adapter",
+        settings.adapter,
         "--parent",
         str(os.getpid()),
         *extra,

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.adapter import identity
 from engine.errors import EngineError
 from engine.fake import FakeEmbedder, FakeEngine
 from engine.opening import Backend, open_engine
@@ -27,11 +28,13 @@ class Choice:
     quantisation: Quantisation
     memory_format: str
     backend: Backend = "auto"
+    adapter: str = "auto"
 
     def share(self, stop: threading.Event | None = None) -> SharedEngine:
         """The engine of this home, loaded here or by another process when it is first used."""
         wanted = {
             "model": self.model,
+            "adapter": identity(self.adapter, self.model),
             "backend": self.backend,
             "device": self.device,
             "quantisation": self.quantisation,
@@ -50,6 +53,7 @@ class Choice:
                 device=self.device,
                 quantisation=self.quantisation,
                 memory_format=self.memory_format,
+                adapter=self.adapter,
                 cache=self.home / "models",
             )
         except ValueError as error:

@@ -4,6 +4,8 @@ EngineError
 ├── ModelNotFound       no such file, folder, package or hub id
 ├── ModelUnsupported    the architecture cannot read explicit memories (or cannot be loaded at all)
 ├── BackendUnavailable  llama.cpp is not installed, cannot be loaded, or has another state format
+├── AdapterInvalid      an adapter's folder is missing or damaged, or it is not plain LoRA
+├── AdapterMismatch     an adapter was trained on other weights than the model's
 ├── QuantisationUnavailable   4-bit or 8-bit weights were asked for where they cannot run
 ├── MemoryMismatch      a memory was written by another model, format or prefix
 ├── ContextOverflow     prompt and answer do not fit the model's context
@@ -29,6 +31,14 @@ class ModelUnsupported(EngineError):
 
 class BackendUnavailable(EngineError):
     """A backend is not installed, cannot be loaded, or behaves otherwise than this engine was written for."""
+
+
+class AdapterInvalid(EngineError):
+    """An adapter's folder is missing or damaged, or of a kind that cannot be merged into weights."""
+
+
+class AdapterMismatch(EngineError):
+    """An adapter was trained on other weights than the model's."""
 
 
 class QuantisationUnavailable(EngineError):

@@ -3,6 +3,8 @@
 Says which device was taken and why. Weights come from safetensors or GGUF only (never pickle), no remote
 code runs, and the network is used only when the caller allows it. A GGUF file is de-quantised once into a
 safetensors folder under `cache`, because reading it again takes a hundred times longer than the folder.
+An adapter is merged in memory, after the base weights are loaded and before they are quantised: one way for
+files, folders and hub ids, and nothing more on disk.
 """
 
 import hashlib
@@ -19,7 +21,8 @@ from typing import Any, Literal
 import torch
 from filelock import FileLock
 
-from engine.errors import ModelNotFound, ModelUnsupported, QuantisationUnavailable
+from engine.adapter import Adapter, deltas
+from engine.errors import AdapterMismatch, ModelNotFound, ModelUnsupported, QuantisationUnavailable
 from engine.format import Fingerprint, MemoryFormat
 from engine.prompting import turns, untemplated
 from engine.protocol import EngineInfo, Message
@@ -42,7 +45,10 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A prepared model with what identifies it. held: how the weights are held, for the fingerprint."""
+    """A prepared model with what identifies it.
+
+    weights_hash: of the weights without the adapter. held: how they are held, for the fingerprint.
+    """
 
     transformer: Transformer
     info: EngineInfo
@@ -50,12 +56,13 @@ class LoadedModel:
     weights_hash: str
     tokenizer_hash: str
     held: str
+    adapter: Adapter | None = None
 
     def fingerprint(self, fmt: MemoryFormat) -> Fingerprint:
         rope = json.dumps(getattr(self.transformer.model.config, "rope_parameters", None), sort_keys=True)
         return Fingerprint(
             weights=self.weights_hash,
-            adapter="",
+            adapter="" if self.adapter is None else self.adapter.hash,
             tokenizer=self.tokenizer_hash,
             quantisation=self.held,
             prefix=self.transformer.prefix,
@@ -122,24 +129,31 @@ def load(
     device: str = "auto",
     dtype: torch.dtype | None = None,
     quantisation: Quantisation = "none",
+    adapter: Adapter | None = None,
     cache: Path,
     allow_download: bool = False,
 ) -> LoadedModel:
-    """Load and prepare a model.
+    """Load and prepare a model, with an adapter merged into it.
 
     cache: folder for de-quantised GGUF files. allow_download lets a hub
     id be fetched; without it only files already on this machine are used.
 
-    Raises ModelNotFound, ModelUnsupported or QuantisationUnavailable.
+    Raises ModelNotFound, ModelUnsupported, QuantisationUnavailable, or AdapterMismatch.
     """
     source = resolve(name)
     target, best, reason = choose_device(device)
     dtype = dtype or best
-    folder, weights_hash = _folder(source, dtype, cache)
     extra = _quantisation_arguments(quantisation, target, dtype)
+    folder, weights_hash = _folder(source, dtype, cache)
+    at_once = extra if adapter is None else {}
     model, tokenizer = _from_pretrained(
-        str(folder or source.name), dtype=dtype, local_files_only=not allow_download, **extra
+        str(folder or source.name), dtype=dtype, local_files_only=not allow_download, **at_once
     )
+    weights_hash = weights_hash or _hash_parameters(model)
+    if adapter is not None:
+        adapter.check(weights_hash)
+        _merge(model, adapter)
+        model = _quantised(model, dtype, extra) if extra else model
     if quantisation == "none":
         model.to(target)
     transformer = Transformer(model, tokenizer)
@@ -147,20 +161,20 @@ def load(
     info = EngineInfo(
         backend="torch",
         model=source.name,
-        adapter=None,
+        adapter=None if adapter is None else adapter.name,
         quantisation=held,
         device=str(target),
         device_reason=reason,
         layers=transformer.layers,
         context_tokens=transformer.context_tokens,
     )
-    log.info("loaded model %s on %s as %s", source.name, target, held)
+    log.info("loaded model %s on %s as %s, adapter %s", source.name, target, held, info.adapter or "none")
     ends = _end_tokens(model, tokenizer)
     if source.kind == "gguf":  # one file holds weights and vocabulary, and llama.cpp reads it too
         held = "gguf" if quantisation == "none" else held
-        return LoadedModel(transformer, info, ends, weights_hash, weights_hash, held)
+        return LoadedModel(transformer, info, ends, weights_hash, weights_hash, held, adapter)
     tokenizer_hash = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
-    return LoadedModel(transformer, info, ends, weights_hash or _hash_parameters(model), tokenizer_hash, held)
+    return LoadedModel(transformer, info, ends, weights_hash, tokenizer_hash, held, adapter)
 
 
 def _folder(source: ModelSource, dtype: torch.dtype, cache: Path) -> tuple[Path | None, str]:
@@ -266,6 +280,26 @@ def _quantisation_arguments(
             bnb_4bit_use_double_quant=True,
         )
     return {"quantization_config": config, "device_map": {"": str(device)}}
+
+
+def _merge(model: Any, adapter: Adapter) -> None:
+    """Add the deltas to the weights in place: summed in float32, rounded once to their number format."""
+    parameters = dict(model.named_parameters())
+    for name, delta in deltas(adapter):
+        weight = parameters.get(name)
+        if weight is None or weight.shape != delta.shape:
+            raise AdapterMismatch(
+                f"the model has no weight {name} of {tuple(delta.shape)} numbers, which adapter "
+                f"{adapter.name} changes; set the adapter to none"
+            )
+        weight.data = (weight.data.float() + delta).to(weight.dtype)
+
+
+def _quantised(model: Any, dtype: torch.dtype, arguments: dict[str, Any]) -> Any:
+    """The model again, its weights quantised by bitsandbytes."""
+    return type(model).from_pretrained(
+        None, config=model.config, state_dict=model.state_dict(), dtype=dtype, **arguments
+    )
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

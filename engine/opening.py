@@ -2,7 +2,7 @@
 
 llama.cpp answers several times faster on a processor and takes GGUF files only; torch writes memories faster
 and reads every format. So the default for a GGUF file without a CUDA device is llama.cpp, with torch writing
-from the same weights.
+from the same weights. Both use the same adapter.
 """
 
 import logging
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from engine.errors import BackendUnavailable, EngineError, ModelUnsupported
+from engine.adapter import Adapter, chosen
+from engine.errors import AdapterMismatch, BackendUnavailable, EngineError, ModelUnsupported
 from engine.format import MemoryFormat
 from engine.memory import ExplicitMemory
 from engine.protocol import Engine
@@ -30,12 +31,36 @@ def open_engine(
     device: str = "auto",
     quantisation: Quantisation = "none",
     memory_format: str = "default",
+    adapter: str = "auto",
     cache: Path,
 ) -> Engine:
     """Load a model. memory_format: see `engine.torch_engine.format_of`. cache: for de-quantised files.
 
+    adapter: "none", a folder of peft, or "auto": the one that comes with the model, unless it does not fit.
     Raises EngineError; ValueError for a format that is none.
     """
+
+    def opened(wanted: Adapter | None) -> Engine:
+        return _open(name, backend, device, quantisation, memory_format, wanted, cache)
+
+    try:
+        return opened(chosen(adapter, name))
+    except AdapterMismatch as error:
+        if adapter != "auto":
+            raise
+        log.warning("answers come without an adapter: %s", error)
+        return opened(None)
+
+
+def _open(
+    name: str,
+    backend: Backend,
+    device: str,
+    quantisation: Quantisation,
+    memory_format: str,
+    adapter: Adapter | None,
+    cache: Path,
+) -> Engine:
     from engine import loading
     from engine.torch_engine import TorchEngine, format_of
 
@@ -43,14 +68,14 @@ def open_engine(
         why = _not_for_llama(name, device, quantisation)
         if why is None:
             try:
-                return _open_llama(name, memory_format, cache, strict=backend == "llamacpp")
+                return _open_llama(name, memory_format, adapter, cache, strict=backend == "llamacpp")
             except (BackendUnavailable, ModelUnsupported) as error:
                 why = str(error)
         if backend == "llamacpp":
             raise BackendUnavailable(why)
         log.info("answers come from torch: %s", why)
-    loaded = loading.load(name, device=device, quantisation=quantisation, cache=cache)
-    return TorchEngine(loaded, format_of(memory_format, loaded.transformer.layers))
+    loaded = loading.load(name, device=device, quantisation=quantisation, adapter=adapter, cache=cache)
+    return TorchEngine(loaded, format_of(memory_format, loaded.transformer.layers, adapter))
 
 
 def _not_for_llama(name: str, device: str, quantisation: Quantisation) -> str | None:
@@ -68,7 +93,9 @@ def _not_for_llama(name: str, device: str, quantisation: Quantisation) -> str | 
     return library.missing()
 
 
-def _open_llama(name: str, memory_format: str, cache: Path, *, strict: bool) -> Engine:
+def _open_llama(
+    name: str, memory_format: str, adapter: Adapter | None, cache: Path, *, strict: bool
+) -> Engine:
     """strict: keep a model that cannot read memories, rather than raise ModelUnsupported."""
     from engine import loading
     from engine.llama import trial
@@ -78,21 +105,27 @@ def _open_llama(name: str, memory_format: str, cache: Path, *, strict: bool) -> 
 
     path = loading.resolve(name).path
     assert path is not None  # a GGUF source has one
-    trial.trusted(path, cache)
-    model = LlamaModel(path)
-    fmt = format_of(memory_format, model.layers)
-    writer = ReferenceWriter(name, fmt, cache)
-    engine = LlamaEngine(model, fmt, loading.file_hash(path), name=loading.resolve(name).name, writer=writer)
+    weights = loading.file_hash(path)
+    if adapter is not None:
+        adapter.check(weights)
+    trial.trusted(path, cache, adapter)
+    model = LlamaModel(path, adapter=adapter)
+    fmt = format_of(memory_format, model.layers, adapter)
+    writer = ReferenceWriter(name, fmt, adapter, cache)
+    engine = LlamaEngine(model, fmt, weights, name=loading.resolve(name).name, writer=writer)
     if engine.info.refusal is not None and fmt.layers != tuple(range(model.layers)) and not strict:
         raise ModelUnsupported(engine.info.refusal)  # torch reads this format
     return engine
 
 
 class ReferenceWriter:
-    """Writes memories with torch from the same file, loaded when it is first needed; None where it cannot."""
+    """Writes memories with torch from the same file and adapter, loaded when it is first needed.
 
-    def __init__(self, name: str, fmt: MemoryFormat, cache: Path) -> None:
-        self._name, self._format, self._cache = name, fmt, cache
+    Gives None where torch cannot load them.
+    """
+
+    def __init__(self, name: str, fmt: MemoryFormat, adapter: Adapter | None, cache: Path) -> None:
+        self._name, self._format, self._adapter, self._cache = name, fmt, adapter, cache
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._failed = False
@@ -108,9 +141,8 @@ class ReferenceWriter:
         from engine.torch_engine import TorchEngine
 
         try:
-            self._engine = TorchEngine(
-                loading.load(self._name, device="cpu", cache=self._cache), self._format
-            )
+            loaded = loading.load(self._name, device="cpu", adapter=self._adapter, cache=self._cache)
+            self._engine = TorchEngine(loaded, self._format)
         except EngineError as error:
             self._failed = True
             log.info("llama.cpp writes memories itself, since torch cannot load the model: %s", error)

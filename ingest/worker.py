@@ -83,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quantisation", default="none", choices=("none", "8bit", "4bit"))
     parser.add_argument("--format", default="default")
     parser.add_argument("--backend", default="auto", choices=BACKENDS)
+    parser.add_argument("--adapter", default="auto")
     parser.add_argument("--until-idle", action="store_true")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="stop when it is not the parent")
     options = parser.parse_args(arguments)
@@ -102,6 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.quantisation,
         options.format,
         options.backend,
+        options.adapter,
     )
     owner = f"{os.getpid()}-{uuid4().hex[:8]}"
     try:

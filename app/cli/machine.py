@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,13 +15,13 @@ from engine.opening import BACKENDS, Backend
 
 @main.group()
 def models() -> None:
-    """Language models and embedders."""
+    """Language models, their adapters, and embedders."""
 
 
 @models.command("list")
 @as_json
 def models_list(as_json: bool) -> None:
-    """Models known by name, whether they are installed, and which are in use."""
+    """Models and adapters known by name, whether they are installed, and which are in use."""
     from engine.registry import REGISTERED
 
     chosen = settings_of.load()
@@ -40,12 +41,31 @@ def models_list(as_json: bool) -> None:
         for name, kind in zip(used, ("language model", "embedder"), strict=True)
         if name not in REGISTERED
     ]
+    rows += _adapters(chosen)
     lines = [
         f"{'*' if row['used'] else ' '} {row['name']}  ({row['kind']}, {row['licence'] or 'licence unknown'}"
         f"{'' if row['installed'] else '; NOT installed'})"
         for row in rows
     ]
     show({"models": rows}, as_json, lines)
+
+
+def _adapters(chosen: settings_of.Settings) -> list[dict[str, Any]]:
+    """Rows of those that come with models, and of the one in use if it is another."""
+    from engine.registry import REGISTERED, adapter_folder
+
+    used = adapter_folder(chosen.adapter, chosen.model)
+    shipped = {folder: name for name in REGISTERED if (folder := adapter_folder("auto", name)) is not None}
+    return [
+        {
+            "name": folder.name if folder in shipped else str(folder),
+            "kind": "adapter",
+            "licence": REGISTERED[shipped[folder]].licence if folder in shipped else None,
+            "installed": folder.is_dir(),
+            "used": folder == used,
+        }
+        for folder in dict.fromkeys([*shipped, *([] if used is None else [used])])
+    ]
 
 
 @main.command()

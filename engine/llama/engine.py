@@ -144,7 +144,7 @@ class LlamaEngine:
         return EngineInfo(
             backend="llamacpp",
             model=self._name,
-            adapter=None,
+            adapter=None if self._model.adapter is None else self._model.adapter.name,
             quantisation=self._model.quantisation,
             device="gpu" if self._model.offloaded else "cpu",
             device_reason=f"llama.cpp reads GGUF files as they are; it runs on {where}",
@@ -162,7 +162,7 @@ class LlamaEngine:
     def fingerprint(self) -> Fingerprint:
         return Fingerprint(
             weights=self._weights_hash,
-            adapter="",
+            adapter="" if self._model.adapter is None else self._model.adapter.hash,
             tokenizer=self._weights_hash,  # a GGUF file holds both
             quantisation="gguf",
             prefix=tuple(self._prefix),

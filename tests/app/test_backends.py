@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from engine.protocol import EngineInfo
 from ingest import worker
 from tests.app.conftest import QUESTION, attest
 from tests.app.test_doctor import state
+from tests.engine import tiny_adapter
 
 pytestmark = pytest.mark.usefixtures("fake_model")
 
@@ -52,7 +54,9 @@ def test_the_setting_decides_what_is_loaded(home, opened: list[str], monkeypatch
 
 
 def test_the_worker_is_told(home, opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    command = worker_command(Settings(home, "tiny.gguf", backend="llamacpp"), "--until-idle")
+    settings = Settings(home, "tiny.gguf", backend="llamacpp", adapter="none")
+    command = worker_command(settings, "--until-idle")
+    assert command[command.index("--adapter") + 1] == "none"
     monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
     monkeypatch.setattr(worker.os, "nice", lambda _: None)
     monkeypatch.setattr(worker.Choice, "load_embedder", lambda _: choice.FakeEmbedder())
@@ -91,6 +95,37 @@ def test_another_backend_than_the_owners_is_loaded_here(
     assert "ninety days" in done.stdout
     assert len(made) == 1 + loads
     assert ("another backend; loading one here" in caplog.text) == loads
+
+
+@pytest.mark.parametrize(("wanted", "loads"), [("auto", False), ("none", False), ("folder", True)])
+def test_another_adapter_than_the_owners_is_loaded_here(
+    home,
+    service: Service,
+    filled,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    wanted: str,
+    loads: bool,
+) -> None:
+    made = []
+    monkeypatch.setattr(choice, "FakeEngine", lambda: made.append(1) or FakeEngine())
+    shapes = {"model.layers.0.mlp.up_proj.weight": (8, 8)}
+    folder = tiny_adapter.write(tmp_path / "tuned", shapes, "fake", FakeEngine().format)
+    with Service(Settings(home, "fake", adapter="none")) as page:
+        page.engine()
+        monkeypatch.setenv("ATTEST_ADAPTER", str(folder) if wanted == "folder" else wanted)
+        assert attest("ask", QUESTION).status == 0
+    assert len(made) == 1 + loads
+    assert ("another adapter; loading one here" in caplog.text) == loads
+
+
+def test_an_adapter_that_is_not_there_is_a_message(home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTEST_MODEL", "tiny.gguf")
+    monkeypatch.setenv("ATTEST_ADAPTER", "/no/such/adapter")
+    done = attest("ask", "Hello", "--mode", "none")
+    assert (done.status, done.stdout) == (1, "")
+    assert "/no/such/adapter/adapter_config.json cannot be read" in done.stderr
 
 
 def test_a_question_without_documents_loads_no_embedder(
@@ -132,6 +167,19 @@ def test_doctor_says_which_backend_answers_and_why(home, monkeypatch: pytest.Mon
     assert state(attest("doctor", "--json").json, "backend") == (
         "ok",
         "llamacpp answers with fake: it runs on 2 threads",
+    )
+
+
+def test_doctor_names_the_adapter(home, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Adapted(FakeEngine):
+        @property
+        def info(self) -> EngineInfo:
+            return replace(super().info, adapter="tuned")
+
+    monkeypatch.setattr(choice, "FakeEngine", Adapted)
+    assert state(attest("doctor", "--json").json, "backend") == (
+        "ok",
+        "fake answers with fake and adapter tuned: made for tests",
     )
 
 

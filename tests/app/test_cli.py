@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.service import Service
+from engine.registry import REGISTERED, Registered
 from tests.app.conftest import QUESTION, attest
 
 pytestmark = pytest.mark.usefixtures("fake_model")
@@ -207,6 +208,25 @@ def test_models_list_marks_what_is_used() -> None:
     assert rows["fake"]["used"]
     assert rows["all-minilm-l6-v2"]["used"]
     assert not rows["smollm2-135m-instruct"]["used"]
+
+
+def test_models_list_shows_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taught = Registered("taught", "language model", "nowhere", "file", "MIT", adapter="no-such")
+    monkeypatch.setitem(REGISTERED, "taught", taught)
+    monkeypatch.setenv("ATTEST_ADAPTER", str(tmp_path))
+    rows = {row["name"]: row for row in attest("models", "list", "--json").json["models"]}
+    described = {"kind": "adapter", "licence": "MIT", "installed": False, "used": False}
+    assert rows["no-such"] == {"name": "no-such", **described}
+    assert rows[str(tmp_path)] == {
+        "name": str(tmp_path),
+        **described,
+        "licence": None,
+        "installed": True,
+        "used": True,
+    }
+    monkeypatch.setenv("ATTEST_ADAPTER", "auto")
+    monkeypatch.setenv("ATTEST_MODEL", "taught")
+    assert "* no-such  (adapter, MIT; NOT installed)" in attest("models", "list").stdout
 
 
 def test_a_file_name_that_is_not_text_can_be_printed(tmp_path: Path) -> None:

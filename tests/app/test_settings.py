@@ -11,7 +11,7 @@ from app.settings import Settings
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MODEL", "EMBEDDER", "DEVICE", "BACKEND", "QUANTISATION", "MEMORY_FORMAT"):
+    for name in ("MODEL", "EMBEDDER", "DEVICE", "BACKEND", "QUANTISATION", "MEMORY_FORMAT", "ADAPTER"):
         monkeypatch.delenv(f"ATTEST_{name}", raising=False)
 
 
@@ -23,7 +23,7 @@ def file(home: Path) -> Path:
 
 def test_defaults(home: Path) -> None:
     assert settings.load() == Settings(
-        home, "smollm2-135m-instruct", "all-minilm-l6-v2", "auto", "none", "default", "auto"
+        home, "smollm2-135m-instruct", "all-minilm-l6-v2", "auto", "none", "default", "auto", "auto"
     )
     assert not home.exists()
     assert settings.load().model_cache == home / "models"
@@ -56,7 +56,10 @@ def test_home_is_the_platforms_unless_given(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ("model = ", "cannot be read"),
         (b"model = '\xff'", "cannot be read"),
-        ("modell = 'x'", "unknown setting 'modell'; known are backend, device, embedder, memory_format,"),
+        (
+            "modell = 'x'",
+            "unknown setting 'modell'; known are adapter, backend, device, embedder, memory_format,",
+        ),
         ("home = 'x'", "unknown setting 'home'"),
         ("quantisation = '3bit'", "quantisation is '3bit'; give none, 8bit or 4bit"),
         ("backend = 'onnx'", "backend is 'onnx'; give auto, torch or llamacpp"),
