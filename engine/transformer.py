@@ -69,9 +69,20 @@ class Transformer:
         cache: ContextCache | None = None,
     ) -> torch.Tensor:
         """Last hidden states (B, T, hidden) of `ids` (B, T) at `positions` (T,)."""
+        with torch.inference_mode():
+            return self.run(ids, positions, attest, cache)
+
+    def run(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        attest: AttentionPass,
+        cache: ContextCache | None = None,
+    ) -> torch.Tensor:
+        """`hidden`, with gradients where the caller wants them."""
         if cache is not None:
             cache.angles.cos, cache.angles.sin = self.angles(positions)
-        with torch.inference_mode(), self.rotary.defer():
+        with self.rotary.defer():
             output = self.backbone(
                 input_ids=ids,
                 position_ids=positions[None],

@@ -1,0 +1,143 @@
+"""`attest adapt`: teach a model to read sparse memories of documents like the user's own.
+
+The folder of data holds, for each profile, `<profile>_qa.jsonl` and `<profile>_contexts.jsonl`
+(app.questions), and may hold `lm_text.jsonl` (contexts without questions); each may be gzipped. One context
+of eight is held out of training, to be measured on.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.errors import AttestError
+from app.profiles import PROFILES
+from app.questions import Context, read_contexts, read_questions
+from app.settings import Settings
+from engine.format import MemoryFormat
+
+if TYPE_CHECKING:
+    from app.lessons import Asked
+    from engine.adapt.examining import Row
+    from engine.adapt.training import Progress
+
+EXAMS = 8  # held-out batches measured while training
+KEPT = (8, 16, 32, 64, 128)  # tokens per head that an adapter is measured at
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a folder of data holds. hashes: SHA-256 of each file read."""
+
+    asked: "list[Asked]"
+    contexts: dict[str, Context]
+    texts: list[Context]
+    hashes: dict[str, str]
+
+
+def read_material(folder: Path) -> Material:
+    """Raises AttestError if the folder has no questions, or a file of it is damaged."""
+    from app.lessons import Asked
+
+    asked: list[Asked] = []
+    contexts: dict[str, Context] = {}
+    files: list[Path] = []
+    for profile in PROFILES:
+        pair = [_file(folder, f"{profile}_{part}.jsonl") for part in ("qa", "contexts")]
+        if pair[0] is None or pair[1] is None:
+            continue
+        asked += [Asked(profile, question) for question in read_questions(pair[0])]
+        contexts |= read_contexts(pair[1])
+        files += [pair[0], pair[1]]
+    if not asked:
+        raise AttestError(
+            f"{folder} holds no questions; it needs legal_qa.jsonl and legal_contexts.jsonl, or the same of "
+            "medical or general"
+        )
+    texts: list[Context] = []
+    if text := _file(folder, "lm_text.jsonl"):
+        texts = [context for context in read_contexts(text).values() if not context.held_out]
+        files.append(text)
+    return Material(asked, contexts, texts, {file.name: _sha256(file) for file in files})
+
+
+def train(
+    settings: Settings,
+    data: Path,
+    folder: Path,
+    *,
+    steps: int,
+    seed: int,
+    report: "Callable[[Progress], None]",
+    stop: threading.Event | None = None,
+) -> dict[str, Any]:
+    """Train an adapter for the chosen model into `folder`, or go on with one that is there.
+
+    Returns what is kept as `attest.json` beside it. Raises AttestError.
+    """
+    from app.lessons import EXAM, Lessons
+    from engine import loading
+    from engine.adapt.training import Plan, Training
+    from engine.torch_engine import TorchEngine
+
+    material = read_material(data)
+    loaded = loading.load(settings.model, device=settings.device, cache=settings.model_cache)
+    engine, layers = TorchEngine(loaded), loaded.transformer.layers
+    end = int(loaded.transformer.tokenizer.eos_token_id)
+    held = {key: context for key, context in material.contexts.items() if context.held_out}
+    learnt = {key: context for key, context in material.contexts.items() if not context.held_out}
+    arguments = (engine.tokenize, loaded.prompt_ids, end, material.asked)
+    fmt = MemoryFormat(tuple(range(layers)), 32, "attention_value_norm", codec="int8")
+    plan = Plan(fmt, steps, seed)
+    try:
+        lessons = Lessons(*arguments, learnt, material.texts, seed)
+        exams = [Lessons(*arguments, held, [], seed, EXAM).batch(number) for number in range(EXAMS)]
+        training = Training(loaded, plan, folder, lessons.batch, exams)
+        reached = training.run(report, stop)
+    except ValueError as error:
+        raise AttestError(str(error)) from None
+    card = {
+        "base": loaded.weights_hash,
+        "model": loaded.info.model,
+        "format": fmt.to_json(),
+        "trained": {**asdict(reached), "plan": plan.to_json(), "data": material.hashes},
+    }
+    (folder / "attest.json").write_text(json.dumps(card, indent=2) + "\n")
+    return card
+
+
+def evaluate(settings: Settings, data: Path, folder: Path, *, batches: int, seed: int) -> "Iterator[Row]":
+    """The adapter of `folder` on held-out questions, five references each, the right ones among them.
+
+    Raises AttestError.
+    """
+    from app.lessons import EXAM, Lessons
+    from engine import loading
+    from engine.adapt.examining import examine
+    from engine.adapter import Adapter
+    from engine.torch_engine import TorchEngine, default_format
+
+    material, adapter = read_material(data), Adapter.open(folder)
+    loaded = loading.load(settings.model, device=settings.device, cache=settings.model_cache)
+    engine = TorchEngine(loaded)
+    end = int(loaded.transformer.tokenizer.eos_token_id)
+    held = {key: context for key, context in material.contexts.items() if context.held_out}
+    try:
+        lessons = Lessons(engine.tokenize, loaded.prompt_ids, end, material.asked, held, [], seed, EXAM)
+    except ValueError as error:
+        raise AttestError(str(error)) from None
+    formats = [replace(adapter.format, tokens_per_head=kept) for kept in KEPT]
+    base = default_format(loaded.transformer.layers)
+    yield from examine(loaded, folder, [lessons.batch(number) for number in range(batches)], base, formats)
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

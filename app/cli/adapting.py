@@ -1,0 +1,75 @@
+"""`attest adapt`: train an adapter, and measure one."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from app import settings as settings_of
+from app.cli.frame import as_json, main, show
+from app.errors import for_people
+
+if TYPE_CHECKING:
+    from engine.adapt.training import Progress
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+DATA = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@main.group()
+def adapt() -> None:
+    """Teach a model to read sparse memories of documents like yours."""
+
+
+@adapt.command("train")
+@click.argument("folder", type=FOLDER)
+@click.option(
+    "--data",
+    type=DATA,
+    required=True,
+    help="Questions and contexts: legal_qa.jsonl, legal_contexts.jsonl, the same of medical and general.",
+)
+@click.option("--steps", type=click.IntRange(1), default=2000, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@as_json
+def train(folder: Path, data: Path, steps: int, seed: int, as_json: bool) -> None:
+    """Train an adapter into FOLDER. Ctrl-C stops after the step; the same command goes on from there."""
+    from app.adapting import train as run
+
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    with for_people():
+        card = run(settings_of.load(), data, folder, steps=steps, seed=seed, report=_report, stop=stop)
+    show(card, as_json, [f"{folder}: {card['trained']['samples']} samples"])
+
+
+@adapt.command("evaluate")
+@click.argument("folder", type=FOLDER)
+@click.option(
+    "--data", type=DATA, required=True, help="As for `train`; held-out contexts only are asked about."
+)
+@click.option(
+    "--batches", type=click.IntRange(1), default=20, show_default=True, help="About 12 questions each."
+)
+@click.option("--seed", type=int, default=1, show_default=True)
+@as_json
+def evaluate(folder: Path, data: Path, batches: int, seed: int, as_json: bool) -> None:
+    """Held-out answers without references, from text and from memories; with the adapter and without."""
+    from app.adapting import evaluate as run
+
+    with for_people():
+        for row in run(settings_of.load(), data, folder, batches=batches, seed=seed):
+            kept = f" of {row.tokens_per_head} per head" if row.tokens_per_head else ""
+            model = "adapted" if row.adapted else "base"
+            show(row, as_json, [f"{model}, {row.reads}{kept}: {row.nll:.3f} nats a token, {row.n} questions"])
+
+
+def _report(progress: "Progress") -> None:
+    nll = ", ".join(f"{value:.2f} at {kept}" for kept, value in progress.nll.items())
+    line = f"step {progress.step} of {progress.steps}: held-out answers by tokens per head: {nll} nats"
+    if progress.step:
+        left = progress.seconds / progress.step * (progress.steps - progress.step)
+        line += f"; loss {progress.loss:.2f}; about {left / 60:.0f} min left"
+    click.echo(line, err=True)

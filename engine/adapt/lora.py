@@ -1,0 +1,39 @@
+"""LoRA through peft: new on a frozen model, or as it was trained."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+LINEAR_MAPS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def attach(model: Any, name: str, rank: int, alpha: int) -> Any:
+    """`model` with new low-rank updates on all seven linear maps of every layer, in its own number format.
+
+    name: what the model is known by; peft would write down the folder that it lies in.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(LINEAR_MAPS), task_type="CAUSAL_LM")
+    with _older_transformers():
+        attached = get_peft_model(model, config, autocast_adapter_dtype=False)
+    attached.peft_config["default"].base_model_name_or_path = name
+    return attached
+
+
+def load(model: Any, folder: Path) -> Any:
+    """`model` with the updates of a folder that `attach`'s `save_pretrained` made."""
+    from peft import PeftModel
+
+    with _older_transformers():
+        return PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False).eval()
+
+
+@contextmanager
+def _older_transformers() -> Iterator[None]:
+    """peft still asks transformers for something by its older name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield

@@ -1,0 +1,139 @@
+"""Writing and reading memories with gradients: the passes of training.
+
+What `engine.writer` and `engine.reader` do one answer at a time, from stored numbers, happens here for a
+batch of questions in one computation, so that an answer's loss reaches the keys and values that it read and
+the weights that wrote them. Prefix, positions, selection and the joint softmax are those of inference; the
+tests hold both to the same numbers.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from engine.format import REFERENCE_TOKENS, MemoryFormat
+from engine.rotary import rotate
+from engine.selection import RULES, select
+from engine.transformer import Transformer, causal_mask
+
+
+class LiveWrite:
+    """Attention of references (R, P + REFERENCE_TOKENS), each behind its own prefix, padded at the end.
+
+    Keeps, per layer, the prefix's keys and values (H, P, D) and, per memory layer, those of the chosen tokens
+    (R, H, K, D), keys rotated and divided by the format's temperature. K is the format's tokens per head;
+    `counts` (R,) of them are real.
+    """
+
+    def __init__(self, transformer: Transformer, fmt: MemoryFormat, lengths: Sequence[int]) -> None:
+        self.format, self.lengths, self.prefix = fmt, list(lengths), len(transformer.prefix)
+        self.counts = torch.tensor(lengths, device=transformer.device).clamp(max=fmt.tokens_per_head)
+        self.positions = torch.arange(self.prefix + REFERENCE_TOKENS, device=transformer.device)
+        self.cos, self.sin = transformer.angles(self.positions)
+        self.mask = _causal(transformer, len(self.positions))
+        self.prefix_kv: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.memories: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def attend(
+        self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        rotated, prefix = rotate(keys, self.cos, self.sin), self.prefix
+        self.prefix_kv[layer] = rotated[0, :, :prefix], values[0, :, :prefix]
+        if layer in self.format.layers:
+            chosen = self._choose(queries, keys, values, scaling)[..., None].expand(-1, -1, -1, keys.shape[3])
+            kept = rotated[:, :, prefix:].gather(2, chosen) / self.format.temperature
+            self.memories[layer] = kept, values[:, :, prefix:].gather(2, chosen)
+        return attend(rotate(queries, self.cos, self.sin), rotated, values, self.mask, scaling)
+
+    @torch.no_grad()
+    def _choose(
+        self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        """(R, H, K) token indices; a short reference has its last ones repeated, and `counts` tells."""
+        if self.format.dense:
+            return torch.arange(REFERENCE_TOKENS, device=keys.device).expand(*keys.shape[:2], -1)
+        queries, keys, values = (x[:, :, self.prefix :] for x in (queries, keys, values))
+        scores = RULES[self.format.selection](queries, keys, values, self.lengths, scaling)
+        return select(scores, self.format.tokens_per_head).clamp(max=REFERENCE_TOKENS - 1)
+
+
+class LiveRead:
+    """Attention of B contexts (B, T), padded at the end, over prefix, memories and themselves.
+
+    memories: (B, S) indices of written references, -1 where a context reads fewer than S.
+    """
+
+    def __init__(
+        self, transformer: Transformer, written: LiveWrite, memories: torch.Tensor, tokens: int
+    ) -> None:
+        fmt = written.format
+        self.written, self.memories = written, memories.clamp(min=0)
+        batch = memories.shape[0]
+        self.positions = transformer.context_start(fmt) + torch.arange(tokens, device=transformer.device)
+        self.cos, self.sin = transformer.angles(self.positions)
+        counts = written.counts[self.memories].where(memories >= 0, 0)  # (B, S)
+        kept = torch.arange(fmt.tokens_per_head, device=counts.device)
+        seen = (kept < counts[..., None]).view(batch, 1, 1, -1).expand(-1, 1, tokens, -1)
+        context = causal_mask(tokens, tokens, counts.device).expand(batch, 1, -1, -1)
+        prefix = context.new_ones(batch, 1, tokens, written.prefix)
+        self.mask = _additive(torch.cat((prefix, seen, context), dim=-1), transformer.dtype)
+        self.plain = _additive(torch.cat((prefix, context), dim=-1), transformer.dtype)
+
+    def attend(
+        self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        batch = keys.shape[0]
+        queries, keys = rotate(queries, self.cos, self.sin), rotate(keys, self.cos, self.sin)
+        parts = [[x.expand(batch, -1, -1, -1) for x in self.written.prefix_kv[layer]]]
+        mask = self.plain
+        if layer in self.written.memories:
+            parts.append([self._read(x) for x in self.written.memories[layer]])
+            mask = self.mask
+        parts.append([keys, values])
+        keys, values = (torch.cat(each, dim=2) for each in zip(*parts, strict=True))
+        return attend(queries, keys, values, mask, scaling)
+
+    def _read(self, kept: torch.Tensor) -> torch.Tensor:
+        """(R, H, K, D) of all references to (B, H, S * K, D) of each context's own."""
+        mine = kept.index_select(0, self.memories.flatten()).view(*self.memories.shape, *kept.shape[1:])
+        return mine.transpose(1, 2).flatten(2, 3)
+
+
+class LivePlain:
+    """Causal attention of B texts (B, T), padded at the end: the stock model, without prefix or memories."""
+
+    def __init__(self, transformer: Transformer, tokens: int) -> None:
+        self.positions = torch.arange(tokens, device=transformer.device)
+        self.cos, self.sin = transformer.angles(self.positions)
+        self.mask = _causal(transformer, tokens)
+
+    def attend(
+        self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        queries, keys = rotate(queries, self.cos, self.sin), rotate(keys, self.cos, self.sin)
+        return attend(queries, keys, values, self.mask, scaling)
+
+
+def attend(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scaling: float
+) -> torch.Tensor:
+    """Attention by hand: on processors its gradient costs a third of the fused kernel's (docs/log.md).
+
+    queries (B, H*G, T, D); keys, values (B, H, S, D); mask, additive, broadcasts to (B, 1, T, S).
+    """
+    batch, heads, columns, dim = keys.shape
+    tokens = queries.shape[2]
+    grouped = (queries * scaling).reshape(batch, heads, -1, dim)  # (B, H, G*T, D)
+    scores = torch.matmul(grouped, keys.transpose(-1, -2)).view(batch, heads, -1, tokens, columns)
+    weights = (scores + mask[:, None]).softmax(dim=-1).view(batch, heads, -1, columns)
+    return torch.matmul(weights, values).view(batch, -1, tokens, dim)
+
+
+def _causal(transformer: Transformer, tokens: int) -> torch.Tensor:
+    return _additive(causal_mask(tokens, tokens, transformer.device), transformer.dtype)
+
+
+def _additive(visible: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """(..., T, S) bool to 0 where visible and the lowest number elsewhere, at least four-dimensional."""
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    mask = mask.masked_fill(~visible, torch.finfo(dtype).min)
+    return mask if mask.dim() == 4 else mask[None, None]

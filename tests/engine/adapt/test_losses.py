@@ -1,0 +1,97 @@
+"""Training sees what inference sees: the same numbers for the same references and answers."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engine.adapt.batch import Batch, Sample
+from engine.adapt.losses import answer_logits, answer_nll, loss
+from engine.format import MemoryFormat
+from engine.loading import LoadedModel
+from engine.protocol import KeyedMemory, Message
+from engine.torch_engine import TorchEngine
+
+QUESTIONS = ("Who pays the rent?", "When?")
+TEXTS = (
+    "The tenant pays the rent on the first of May.",
+    "Short.",
+    "A landlord keeps the roof in good order " * 2,
+)
+ANSWERS = ("the tenant", "on the first of May")
+FORMATS = {
+    "sparse": {"tokens_per_head": 8, "selection": "attention_value_norm", "temperature": 0.85},
+    "some layers": {"layers": (0, 2), "tokens_per_head": 16},
+    "dense": {"tokens_per_head": 128},
+}
+
+
+def lesson(loaded: LoadedModel, memories: tuple[tuple[int, ...] | None, ...]) -> Batch:
+    engine = TorchEngine(loaded)
+    return Batch(
+        tuple(tuple(engine.tokenize(text).ids) for text in TEXTS),
+        tuple(
+            Sample(
+                tuple(loaded.prompt_ids([Message("user", question)])),
+                tuple(engine.tokenize(answer).ids),
+                read,
+            )
+            for question, answer, read in zip(QUESTIONS, ANSWERS, memories, strict=True)
+        ),
+    )
+
+
+@pytest.mark.parametrize("fields", FORMATS.values(), ids=list(FORMATS))
+@pytest.mark.parametrize("memories", [((0, 2), (1,)), ((0, 1, 2), ()), ((2,), None)])
+def test_training_and_inference_agree(
+    tiny_loaded: LoadedModel, fields: dict[str, object], memories: tuple[tuple[int, ...] | None, ...]
+) -> None:
+    fmt = MemoryFormat(**{"layers": (0, 1, 2, 3), "codec": "fp32", **fields})
+    engine, batch = TorchEngine(tiny_loaded, fmt), lesson(tiny_loaded, memories)
+    written = engine.write(batch.references)
+    measured = answer_nll(tiny_loaded.transformer, fmt, batch)
+    for question, answer, read, nll in zip(QUESTIONS, ANSWERS, memories, measured, strict=True):
+        keyed = [KeyedMemory(i, written[i]) for i in read or ()]
+        score = engine.score(
+            [Message("user", question)], answer, None if read is None else lambda chunk, keyed=keyed: keyed
+        )
+        assert nll == pytest.approx(-float(score.log_probabilities.mean()), abs=2e-4)
+
+
+def test_the_loss_reaches_the_references_that_are_read(tiny_loaded: LoadedModel) -> None:
+    """Through the keys and values of the chosen tokens, back into the weights that wrote them."""
+    transformer = tiny_loaded.transformer
+    fmt = MemoryFormat((0, 1, 2, 3), tokens_per_head=8)
+    batch = lesson(tiny_loaded, ((0,), (1,)))
+    weight = transformer.backbone.embed_tokens.weight
+    weight.requires_grad_()
+    try:
+        loss(transformer, fmt, batch, [None, None]).backward()
+        assert weight.grad is not None
+        touched = weight.grad.abs().sum(dim=1) > 0
+        only = {
+            i: set(reference)
+            - {t for other in range(3) if other != i for t in batch.references[other]}
+            - {t for sample in batch.samples for t in (*sample.prompt, *sample.answer)}
+            - set(transformer.prefix)
+            for i, reference in enumerate(batch.references)
+        }
+        tied = transformer.model.lm_head.weight is weight  # then every token has a gradient
+        assert tied or any(bool(touched[t]) for t in only[0] | only[1])
+        assert tied or not any(bool(touched[t]) for t in only[2])
+    finally:
+        weight.grad = None
+        weight.requires_grad_(False)
+
+
+def test_a_taught_sample_learns_what_the_teacher_says(tiny_loaded: LoadedModel) -> None:
+    """With the frozen model as its own teacher there is nothing to learn; with another one there is."""
+    transformer, fmt = tiny_loaded.transformer, MemoryFormat((0, 1, 2, 3), tokens_per_head=8)
+    batch = lesson(tiny_loaded, (None, None))
+    samples = tuple(replace(sample, teacher=sample.prompt, distilled=1.0) for sample in batch.samples)
+    taught = Batch(batch.references, samples)
+    with torch.no_grad():
+        said = answer_logits(transformer, fmt, (), samples)
+        other = [rows.roll(1, dims=-1) for rows in said]
+        assert float(loss(transformer, fmt, taught, list(said))) == pytest.approx(0.0, abs=1e-5)
+        assert float(loss(transformer, fmt, taught, list(other))) > 0.01
