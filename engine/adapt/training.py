@@ -182,7 +182,8 @@ class Training:
 
     def _save(self) -> None:
         """The adapter as peft keeps it, and the state to go on from."""
-        self._model.save_pretrained(str(self._folder))
+        # left to itself it would ask the hub whether the vocabulary has changed
+        self._model.save_pretrained(str(self._folder), save_embedding_layers=False)
         state = {
             "plan": json.dumps(self._plan.to_json()),
             "step": self._step,

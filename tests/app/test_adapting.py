@@ -1,0 +1,92 @@
+"""`attest adapt`: from a folder of questions to an adapter that the engine uses."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.adapting import KEPT, evaluate, read_material, train
+from app.errors import AttestError
+from app.settings import Settings
+from engine.adapt.training import Progress
+from engine.adapter import Adapter
+from engine.opening import open_engine
+from tests.app.conftest import attest_process
+from tests.engine import tiny
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Enough contexts that some are held out."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    contexts, questions = [], []
+    for n in range(40):
+        text = f"Lease {n}. Tenant {n * 7} pays {n * 13} euros. The roof is kept in order by owner {n}."
+        contexts.append({"context_id": f"c{n}", "title": f"Lease {n}", "text": text})
+        answer = {"text": f"{n * 13} euros", "start": text.index(f"{n * 13} euros")}
+        questions.append({"id": n, "question": "What is paid?", "answers": [answer], "context_id": f"c{n}"})
+    for name, rows in (("legal_contexts", contexts), ("legal_qa", questions)):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    model = tiny.save("llama", tmp_path / "model")
+    return Settings(home=tmp_path / "home", model=str(model), device="cpu")
+
+
+def test_a_trained_adapter_is_measured_and_used(settings: Settings, data: Path, tmp_path: Path) -> None:
+    folder, reports = tmp_path / "reader", list[Progress]()
+    card = train(settings, data, folder, steps=2, seed=3, report=reports.append)
+    assert [progress.step for progress in reports] == [0, 2]
+    adapter = Adapter.open(folder)
+    assert (adapter.base, adapter.format.to_json()) == (card["base"], card["format"])
+    assert card["trained"]["data"].keys() == {"legal_qa.jsonl", "legal_contexts.jsonl"}
+    assert not [file for file in folder.glob("*.json") if str(tmp_path) in file.read_text()]
+
+    rows = list(evaluate(settings, data, folder, batches=1, seed=1))
+    assert [(row.adapted, row.reads) for row in rows[:4]] == [
+        (False, "none"),
+        (False, "text"),
+        (False, "memory"),
+        (True, "none"),
+    ]
+    assert [row.tokens_per_head for row in rows[5:]] == list(KEPT)
+    assert len({row.n for row in rows}) == 1
+    assert rows[0].nll != rows[3].nll  # two steps have changed something
+
+    plain = open_engine(settings.model, adapter="none", cache=settings.model_cache)
+    adapted = open_engine(settings.model, adapter=str(folder), cache=settings.model_cache)
+    assert adapted.info.adapter == "reader"
+    assert adapted.format == adapter.format
+    assert adapted.fingerprint.id != plain.fingerprint.id
+
+
+def test_the_same_folder_with_other_settings_is_refused(
+    settings: Settings, data: Path, tmp_path: Path
+) -> None:
+    train(settings, data, tmp_path / "a", steps=1, seed=0, report=lambda progress: None)
+    with pytest.raises(AttestError, match="other settings"):
+        train(settings, data, tmp_path / "a", steps=2, seed=0, report=lambda progress: None)
+
+
+def test_a_folder_without_questions_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AttestError, match="holds no questions"):
+        read_material(tmp_path)
+    done = attest_process("adapt", "train", tmp_path / "out", "--data", tmp_path)
+    assert done.status == 1
+    assert "holds no questions" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_few_minutes_of_training_lower_the_held_out_loss_by_a_third(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """The default model on the real data, as the shipped adapter was trained, only shorter."""
+    reports: list[Progress] = []
+    settings = Settings(home=tmp_path / "home")
+    train(settings, shared_data, tmp_path / "adapter", steps=60, seed=0, report=reports.append)
+    first, last = reports[0].nll, reports[-1].nll
+    assert all(last[kept] < first[kept] * 2 / 3 for kept in (16, 32, 64))
