@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from app.errors import AttestError
 from app.profiles import PROFILES
@@ -132,6 +132,29 @@ def evaluate(settings: Settings, data: Path, folder: Path, *, batches: int, seed
     formats = [replace(adapter.format, tokens_per_head=kept) for kept in KEPT]
     base = default_format(loaded.transformer.layers)
     yield from examine(loaded, folder, [lessons.batch(number) for number in range(batches)], base, formats)
+
+
+def export(settings: Settings, folder: Path, out: Path, kind: Literal["merged", "gguf"]) -> None:
+    """The adapter of `folder` for other programs: merged into its model, a safetensors folder, or by itself,
+    a GGUF file for llama.cpp. Raises AttestError.
+    """
+    from engine import loading
+    from engine.adapter import Adapter
+
+    if out.exists():
+        raise AttestError(f"{out} exists already; name another place, or remove it")
+    adapter = Adapter.open(folder)
+    if kind == "merged":
+        loading.save_merged(settings.model, adapter, out, cache=settings.model_cache)
+        return
+    from engine.llama import lora
+    from engine.llama.model import LlamaModel
+
+    source = loading.resolve(settings.model)
+    if source.kind != "gguf" or source.path is None:
+        raise AttestError(f"{source.name} is not a GGUF file; export the adapter merged")
+    adapter.check(loading.file_hash(source.path))
+    lora.write(out, LlamaModel(source.path), adapter)
 
 
 def _file(folder: Path, name: str) -> Path | None:

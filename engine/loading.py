@@ -144,16 +144,7 @@ def load(
     target, best, reason = choose_device(device)
     dtype = dtype or best
     extra = _quantisation_arguments(quantisation, target, dtype)
-    folder, weights_hash = _folder(source, dtype, cache)
-    at_once = extra if adapter is None else {}
-    model, tokenizer = _from_pretrained(
-        str(folder or source.name), dtype=dtype, local_files_only=not allow_download, **at_once
-    )
-    weights_hash = weights_hash or _hash_parameters(model)
-    if adapter is not None:
-        adapter.check(weights_hash)
-        _merge(model, adapter)
-        model = _quantised(model, dtype, extra) if extra else model
+    model, tokenizer, weights_hash = _weights(source, dtype, adapter, extra, cache, allow_download)
     if quantisation == "none":
         model.to(target)
     transformer = Transformer(model, tokenizer)
@@ -175,6 +166,38 @@ def load(
         return LoadedModel(transformer, info, ends, weights_hash, weights_hash, held, adapter)
     tokenizer_hash = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
     return LoadedModel(transformer, info, ends, weights_hash, tokenizer_hash, held, adapter)
+
+
+def save_merged(name: str, adapter: Adapter, folder: Path, *, cache: Path) -> None:
+    """The model with the adapter merged into it, as a safetensors folder for other programs.
+
+    In bfloat16: what was trained has no more. Raises as `load`.
+    """
+    model, tokenizer, _ = _weights(resolve(name), torch.bfloat16, adapter, {}, cache, False)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _weights(
+    source: ModelSource,
+    dtype: torch.dtype,
+    adapter: Adapter | None,
+    quantised: dict[str, Any],
+    cache: Path,
+    allow_download: bool,
+) -> tuple[Any, Any, str]:
+    """Model, tokenizer, and the hash of the weights without the adapter that is merged into them."""
+    folder, weights_hash = _folder(source, dtype, cache)
+    at_once = quantised if adapter is None else {}
+    model, tokenizer = _from_pretrained(
+        str(folder or source.name), dtype=dtype, local_files_only=not allow_download, **at_once
+    )
+    weights_hash = weights_hash or _hash_parameters(model)
+    if adapter is not None:
+        adapter.check(weights_hash)
+        _merge(model, adapter)
+        model = _quantised(model, dtype, quantised) if quantised else model
+    return model, tokenizer, weights_hash
 
 
 def _folder(source: ModelSource, dtype: torch.dtype, cache: Path) -> tuple[Path | None, str]:

@@ -1,9 +1,9 @@
-"""`attest adapt`: train an adapter, and measure one."""
+"""`attest adapt`: train an adapter, measure one, export one."""
 
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -64,6 +64,26 @@ def evaluate(folder: Path, data: Path, batches: int, seed: int, as_json: bool) -
             kept = f" of {row.tokens_per_head} per head" if row.tokens_per_head else ""
             model = "adapted" if row.adapted else "base"
             show(row, as_json, [f"{model}, {row.reads}{kept}: {row.nll:.3f} nats a token, {row.n} questions"])
+
+
+@adapt.command("export")
+@click.argument("folder", type=FOLDER)
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--as",
+    "kind",
+    type=click.Choice(["merged", "gguf"]),
+    default="merged",
+    show_default=True,
+    help="merged: the model with the adapter, a safetensors folder. gguf: the adapter alone, for llama.cpp.",
+)
+def export(folder: Path, out: Path, kind: Literal["merged", "gguf"]) -> None:
+    """Write the adapter of FOLDER to OUT for other programs."""
+    from app.adapting import export as run
+
+    with for_people():
+        run(settings_of.load(), folder, out, kind)
+    click.echo(f"{out}: written")
 
 
 def _report(progress: "Progress") -> None:

@@ -3,16 +3,19 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from gguf import GGUFReader
 
-from app.adapting import KEPT, evaluate, read_material, train
+from app.adapting import KEPT, evaluate, export, read_material, train
 from app.errors import AttestError
 from app.settings import Settings
 from engine.adapt.training import Progress
 from engine.adapter import Adapter
 from engine.opening import open_engine
+from engine.protocol import Message
 from tests.app.conftest import attest_process
-from tests.engine import tiny
+from tests.engine import tiny, tiny_gguf
 
 
 @pytest.fixture
@@ -62,6 +65,36 @@ def test_a_trained_adapter_is_measured_and_used(settings: Settings, data: Path, 
     assert adapted.info.adapter == "reader"
     assert adapted.format == adapter.format
     assert adapted.fingerprint.id != plain.fingerprint.id
+
+
+def test_an_exported_model_needs_no_adapter(settings: Settings, data: Path, tmp_path: Path) -> None:
+    train(settings, data, tmp_path / "reader", steps=2, seed=0, report=lambda progress: None)
+    export(settings, tmp_path / "reader", tmp_path / "merged", "merged")
+    adapter = str(tmp_path / "reader")
+    adapted = open_engine(settings.model, adapter=adapter, device="cpu", cache=settings.model_cache)
+    merged = open_engine(str(tmp_path / "merged"), device="cpu", cache=settings.model_cache)
+    plain = open_engine(settings.model, device="cpu", cache=settings.model_cache)
+    question = [Message("user", "What is paid?")]
+    scores = [
+        engine.score(question, "13 euros", None).log_probabilities for engine in (adapted, merged, plain)
+    ]
+    np.testing.assert_allclose(scores[0], scores[1], atol=0.1)  # the exported weights are bfloat16
+    assert abs(scores[0] - scores[2]).max() > 0.2
+    with pytest.raises(AttestError, match="exists already"):
+        export(settings, tmp_path / "reader", tmp_path / "merged", "merged")
+    with pytest.raises(AttestError, match="not a GGUF file"):
+        export(settings, tmp_path / "reader", tmp_path / "other", "gguf")
+
+
+def test_an_adapter_is_exported_for_llama_cpp(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    model = tiny_gguf.write(tmp_path / "tiny.gguf", "llama")
+    settings = Settings(home=tmp_path / "home", model=str(model), device="cpu")
+    train(settings, data, tmp_path / "reader", steps=1, seed=0, report=lambda progress: None)
+    export(settings, tmp_path / "reader", tmp_path / "reader.gguf", "gguf")
+    fields = GGUFReader(tmp_path / "reader.gguf").fields
+    assert fields["general.type"].contents() == "adapter"
+    assert fields["adapter.type"].contents() == "lora"
 
 
 def test_the_same_folder_with_other_settings_is_refused(
