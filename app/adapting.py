@@ -9,7 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -129,9 +129,9 @@ def evaluate(settings: Settings, data: Path, folder: Path, *, batches: int, seed
         lessons = Lessons(engine.tokenize, loaded.prompt_ids, end, material.asked, held, [], seed, EXAM)
     except ValueError as error:
         raise AttestError(str(error)) from None
-    formats = [replace(adapter.format, tokens_per_head=kept) for kept in KEPT]
     base = default_format(loaded.transformer.layers)
-    yield from examine(loaded, folder, [lessons.batch(number) for number in range(batches)], base, formats)
+    exams = [lessons.batch(number) for number in range(batches)]
+    yield from examine(loaded, folder, exams, base, adapter.format, KEPT)
 
 
 def export(settings: Settings, folder: Path, out: Path, kind: Literal["merged", "gguf"]) -> None:

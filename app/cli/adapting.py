@@ -56,7 +56,7 @@ def train(folder: Path, data: Path, steps: int, seed: int, as_json: bool) -> Non
 @click.option("--seed", type=int, default=1, show_default=True)
 @as_json
 def evaluate(folder: Path, data: Path, batches: int, seed: int, as_json: bool) -> None:
-    """Held-out answers without references, from text and from memories; with the adapter and without."""
+    """Held-out answers without references, from text, from memories, from wrong ones; adapted and not."""
     from app.adapting import evaluate as run
 
     with for_people():

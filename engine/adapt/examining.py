@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.adapt import lora
-from engine.adapt.batch import Batch
+from engine.adapt.batch import Batch, Sample
 from engine.adapt.losses import answer_nll
 from engine.format import MemoryFormat
 from engine.loading import LoadedModel
@@ -16,8 +16,8 @@ from engine.loading import LoadedModel
 class Row:
     """nll: mean over `n` questions of the mean negative log-likelihood per answer token, in nats.
 
-    adapted: with the adapter. reads: "none", "text" (the same references in the prompt) or "memory".
-    tokens_per_head: 0 where no memory is read.
+    adapted: with the adapter. reads: "none", "text" (the same references in the prompt), "memory", or "wrong"
+    (as many memories of other documents). tokens_per_head: 0 where no memory is read.
     """
 
     adapted: bool
@@ -32,36 +32,42 @@ def examine(
     folder: Path,
     batches: Sequence[Batch],
     base: MemoryFormat,
-    adapted: Sequence[MemoryFormat],
+    shipped: MemoryFormat,
+    kept: Sequence[int],
 ) -> Iterator[Row]:
-    """One row after the other. base: the format that the model reads without the adapter of `folder`.
+    """One row after the other. base, shipped: the formats that the model reads without and with the adapter
+    of `folder`; the latter also with each of `kept` as its tokens per head.
 
     The samples' teachers are their prompts with the references as text.
     """
     transformer = loaded.transformer
     model = lora.load(transformer.model, folder)
-    for with_adapter, formats in ((False, [base]), (True, adapted)):
-        kinds = [("none", base), ("text", base), *(("memory", fmt) for fmt in formats)]
+    sizes = [replace(shipped, tokens_per_head=size) for size in kept]
+    for with_adapter, own, formats in ((False, base, [base]), (True, shipped, sizes)):
+        kinds = [("none", own), ("text", own), *(("memory", fmt) for fmt in formats), ("wrong", own)]
         for reads, fmt in kinds:
             with nullcontext() if with_adapter else model.disable_adapter():
                 values = [
                     nll for batch in batches for nll in answer_nll(transformer, fmt, _reading(batch, reads))
                 ]
-            kept = fmt.tokens_per_head if reads == "memory" else 0
-            yield Row(with_adapter, reads, kept, len(values), round(sum(values) / len(values), 4))
+            size = fmt.tokens_per_head if reads in ("memory", "wrong") else 0
+            yield Row(with_adapter, reads, size, len(values), round(sum(values) / len(values), 4))
 
 
 def _reading(batch: Batch, reads: str) -> Batch:
     if reads == "memory":
         return batch
     return Batch(
-        (),
-        tuple(
-            replace(
-                sample,
-                prompt=sample.teacher if reads == "text" and sample.teacher else sample.prompt,
-                memories=None,
-            )
-            for sample in batch.samples
-        ),
+        batch.references, tuple(_changed(sample, reads, len(batch.references)) for sample in batch.samples)
     )
+
+
+def _changed(sample: Sample, reads: str, references: int) -> Sample:
+    if reads == "none":
+        return replace(sample, memories=None)
+    if reads == "text":
+        return replace(sample, prompt=sample.teacher or sample.prompt, memories=None)
+    # every reference of its own document is among those that it reads, so the rest are others'
+    mine = sample.memories or ()
+    others = [i for i in range(references) if i not in mine]
+    return replace(sample, memories=tuple(others[: len(mine)]))

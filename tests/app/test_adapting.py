@@ -50,21 +50,19 @@ def test_a_trained_adapter_is_measured_and_used(settings: Settings, data: Path, 
     assert not [file for file in folder.glob("*.json") if str(tmp_path) in file.read_text()]
 
     rows = list(evaluate(settings, data, folder, batches=1, seed=1))
-    assert [(row.adapted, row.reads) for row in rows[:4]] == [
-        (False, "none"),
-        (False, "text"),
-        (False, "memory"),
-        (True, "none"),
-    ]
-    assert [row.tokens_per_head for row in rows[5:]] == list(KEPT)
+    base, adapted = ([row for row in rows if row.adapted is side] for side in (False, True))
+    assert [row.reads for row in base] == ["none", "text", "memory", "wrong"]
+    assert [row.reads for row in adapted] == ["none", "text", *["memory"] * len(KEPT), "wrong"]
+    assert [row.tokens_per_head for row in adapted[2:]] == [*KEPT, 32]
     assert len({row.n for row in rows}) == 1
-    assert rows[0].nll != rows[3].nll  # two steps have changed something
+    assert base[0].nll != adapted[0].nll  # two steps have changed something
+    assert base[2].nll != base[3].nll  # wrong memories are not the right ones
 
     plain = open_engine(settings.model, adapter="none", cache=settings.model_cache)
-    adapted = open_engine(settings.model, adapter=str(folder), cache=settings.model_cache)
-    assert adapted.info.adapter == "reader"
-    assert adapted.format == adapter.format
-    assert adapted.fingerprint.id != plain.fingerprint.id
+    engine = open_engine(settings.model, adapter=str(folder), cache=settings.model_cache)
+    assert engine.info.adapter == "reader"
+    assert engine.format == adapter.format
+    assert engine.fingerprint.id != plain.fingerprint.id
 
 
 def test_an_exported_model_needs_no_adapter(settings: Settings, data: Path, tmp_path: Path) -> None:
