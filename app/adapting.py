@@ -71,14 +71,17 @@ def train(
     *,
     steps: int,
     seed: int,
+    reads: Literal["memory", "text"] = "memory",
     report: "Callable[[Progress], None]",
     stop: threading.Event | None = None,
 ) -> dict[str, Any]:
     """Train an adapter for the chosen model into `folder`, or go on with one that is there.
 
+    reads: "text" trains the same adapter to read the same references in its prompt, to compare with.
+
     Returns what is kept as `attest.json` beside it. Raises AttestError.
     """
-    from app.lessons import EXAM, Lessons
+    from app.lessons import AS_TEXT, EXAM, TEXT_EXAM, Lessons, Mix
     from engine import loading
     from engine.adapt.training import Plan, Training
     from engine.torch_engine import TorchEngine
@@ -91,10 +94,12 @@ def train(
     learnt = {key: context for key, context in material.contexts.items() if not context.held_out}
     arguments = (engine.tokenize, loaded.prompt_ids, end, material.asked)
     fmt = MemoryFormat(tuple(range(layers)), 32, "attention_value_norm", codec="int8")
-    plan = Plan(fmt, steps, seed)
+    mix, exam, plan = Mix(), EXAM, Plan(fmt, steps, seed)
+    if reads == "text":
+        mix, exam, plan = AS_TEXT, TEXT_EXAM, Plan(fmt, steps, seed, tokens_per_head=(32,))
     try:
-        lessons = Lessons(*arguments, learnt, material.texts, seed)
-        exams = [Lessons(*arguments, held, [], seed, EXAM).batch(number) for number in range(EXAMS)]
+        lessons = Lessons(*arguments, learnt, material.texts, seed, mix)
+        exams = [Lessons(*arguments, held, [], seed, exam).batch(number) for number in range(EXAMS)]
         training = Training(loaded, plan, folder, lessons.batch, exams)
         reached = training.run(report, stop)
     except ValueError as error:
@@ -103,7 +108,7 @@ def train(
         "base": loaded.weights_hash,
         "model": loaded.info.model,
         "format": fmt.to_json(),
-        "trained": {**asdict(reached), "plan": plan.to_json(), "data": material.hashes},
+        "trained": {"reads": reads, **asdict(reached), "plan": plan.to_json(), "data": material.hashes},
     }
     (folder / "attest.json").write_text(json.dumps(card, indent=2) + "\n")
     return card

@@ -16,7 +16,7 @@ A batch depends on the seed and the number of its step alone.
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.asking import ABSTENTION
 from app.profiles import profile
@@ -55,7 +55,8 @@ class Mix:
     reread: documents that are also read as text. distilled: documents of which a question is also learnt
     from the frozen model reading the right references as text, or all (`taught_all`), with weight
     `distillation` beside the gold answer. templated: contract questions
-    that stay as the data words them. plain: steps with conversations or texts without documents.
+    that stay as the data words them. as_text: what is learnt from (`distilled`) is put into the prompt, and
+    no memory is read. plain: steps with conversations or texts without documents.
     """
 
     unanswerable: float = 0.5
@@ -66,6 +67,7 @@ class Mix:
     distilled: float = 0.1
     distillation: float = 0.25
     taught_all: bool = False
+    as_text: bool = False
     templated: float = 0.2
     plain: float = 0.4
 
@@ -82,7 +84,9 @@ EXAM = Mix(
     taught_all=True,
     plain=0,
 )
-
+# Reading the same references as text: the ceiling that memories are compared with.
+AS_TEXT = replace(EXAM, unanswerable=Mix.unanswerable, plain=Mix.plain, as_text=True)
+TEXT_EXAM = replace(EXAM, as_text=True)
 
 _SHORT = {"yes": "Yes.", "no": "No.", "maybe": "Maybe."}
 
@@ -261,10 +265,14 @@ class Lessons:
         if prompt is None:
             return
         teacher = None
-        if generator.random() < self._mix.distilled / QUESTIONS and question.answers:
+        taught = question.answers or self._mix.taught_all
+        if generator.random() < self._mix.distilled / QUESTIONS and taught:
             known = read if self._mix.taught_all else right
             known_text = "".join(draft.references[i].text for i in known)
             teacher = self._prompt(system, known_text + text, longer=6)
+        if self._mix.as_text:
+            draft.samples += [] if teacher is None else [Sample(teacher, answer, None)]
+            return
         draft.samples.append(
             Sample(prompt, answer, tuple(read), teacher, self._mix.distillation if teacher else 0.0)
         )

@@ -33,15 +33,26 @@ def adapt() -> None:
 )
 @click.option("--steps", type=click.IntRange(1), default=2000, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--reads",
+    type=click.Choice(["memory", "text"]),
+    default="memory",
+    show_default=True,
+    help="text: read the same references in the prompt; the ceiling that memories are compared with.",
+)
 @as_json
-def train(folder: Path, data: Path, steps: int, seed: int, as_json: bool) -> None:
+def train(
+    folder: Path, data: Path, steps: int, seed: int, reads: Literal["memory", "text"], as_json: bool
+) -> None:
     """Train an adapter into FOLDER. Ctrl-C stops after the step; the same command goes on from there."""
     from app.adapting import train as run
 
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     with for_people():
-        card = run(settings_of.load(), data, folder, steps=steps, seed=seed, report=_report, stop=stop)
+        card = run(
+            settings_of.load(), data, folder, steps=steps, seed=seed, reads=reads, report=_report, stop=stop
+        )
     show(card, as_json, [f"{folder}: {card['trained']['samples']} samples"])
 
 

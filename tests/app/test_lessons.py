@@ -5,7 +5,7 @@ import random
 import pytest
 
 from app.asking import ABSTENTION
-from app.lessons import EXAM, Asked, Lessons, Mix
+from app.lessons import AS_TEXT, EXAM, Asked, Lessons, Mix
 from app.questions import Answered, Context, Question
 from engine.adapt.batch import Batch, Sample
 from engine.fake import FakeEngine, text_of
@@ -123,6 +123,16 @@ def test_an_exam_has_the_same_references_as_text_beside_the_question() -> None:
         for i in sample.memories or ():
             body = text_of(batch.references[i][-10:]).strip()
             assert body in shown
+
+
+def test_the_ceiling_reads_the_same_as_text() -> None:
+    samples = [sample for step in range(4) for sample in lessons(AS_TEXT).batch(step).samples]
+    reading = [sample for sample in samples if sample.teacher is None]
+    assert len(reading) > 20
+    assert all(sample.memories is None for sample in samples)
+    for sample in reading:
+        if "euros" in said(sample):
+            assert f" {said(sample)}" in text_of(sample.prompt)
 
 
 def test_plain_samples_follow_the_frozen_model_only() -> None:
