@@ -78,7 +78,7 @@ class Placing:
         rotated[..., imaginary] = second * cos + first * sin
         values = decode(memory.values, memory.value_scales, _CPU, torch.float32)
         keys_of_cells, values_of_cells = _rows(rotated), _columns(values)
-        if not (np.isfinite(keys_of_cells).all() and np.isfinite(values_of_cells).all()):
+        if not (_finite(keys_of_cells) and _finite(values_of_cells)):
             raise _damaged()  # or too large for half precision
         positions = np.full(memory.tokens, self.prefix, dtype=np.int32)
         return State(positions, keys_of_cells, values_of_cells)
@@ -121,6 +121,11 @@ def halves(dim: int, *, interleaved: bool) -> tuple[slice, slice]:
     if interleaved:
         return slice(0, dim, 2), slice(1, dim, 2)
     return slice(0, dim // 2), slice(dim // 2, dim)
+
+
+def _finite(half: npt.NDArray[np.float16]) -> bool:
+    """By the exponent's bits, several times faster than numpy's own test of half precision."""
+    return not bool(((half.view(np.uint16) & 0x7C00) == 0x7C00).any())
 
 
 def _rows(vectors: torch.Tensor) -> npt.NDArray[np.float16]:
