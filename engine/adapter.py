@@ -5,8 +5,8 @@
                     "trained": anything}
 
 Knows plain LoRA only, W + scale * B @ A: torch merges it into the weights at load (`engine.loading`),
-llama.cpp computes it beside them (`engine.llama.lora`). Every other kind is refused. Knows nothing of models,
-and opening a folder imports no torch.
+llama.cpp reads a merged copy of its file (`engine.llama.merging`). Every other kind is refused. Knows
+nothing of models, and opening a folder imports no torch.
 """
 
 import hashlib

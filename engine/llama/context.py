@@ -98,17 +98,10 @@ class Context:
         self._memory = self.library.llama_get_memory(self.handle)
         self._batch = self.library.llama_batch_init(BATCH_TOKENS, 0, 1)
         self._finalizer = weakref.finalize(self, _free, self.library, self._batch, self.handle, model)
-        if model.lora is not None:
-            self._use(model.lora)
         self.layout = Layout(self._magic(), not flash, model.layers, model.kv_heads * model.head_dim)
 
     def close(self) -> None:
         self._finalizer()
-
-    def _use(self, lora: Any) -> None:
-        adapters, scales = (self.library.llama_adapter_lora_p_ctypes * 1)(lora), (ctypes.c_float * 1)(1.0)
-        if self.library.llama_set_adapters_lora(self.handle, adapters, 1, scales) != 0:
-            raise BackendUnavailable("llama.cpp did not take the adapter; choose --backend torch")
 
     def _magic(self) -> int:
         """The mark at the start of this release's states, of an empty sequence's."""

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from engine.adapter import Adapter
 from engine.errors import ModelUnsupported
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK, PREFIX_TEXT, Fingerprint, MemoryFormat
 from engine.llama import probe
@@ -67,6 +68,7 @@ class Sizes:
 class LlamaEngine:
     """`Engine` over a GGUF model. Safe to share between threads.
 
+    weights_hash: of the file without the adapter, which is in the model already (engine.llama.merging).
     writer: writes memories from the same weights faster than llama.cpp does (the torch reference); without
     one llama.cpp writes them. name: what the model is called. Raises BackendUnavailable; a model that
     cannot read memories loads, and refuses them when they are used (`info.refusal` says why).
@@ -78,13 +80,14 @@ class LlamaEngine:
         fmt: MemoryFormat,
         weights_hash: str,
         *,
+        adapter: Adapter | None = None,
         name: str | None = None,
         writer: Writer | None = None,
         sizes: Sizes | None = None,
     ) -> None:
         sizes = sizes or Sizes()
         self._model, self._format, self._weights_hash, self._writer = model, fmt, weights_hash, writer
-        self._name = name or model.path.stem
+        self._adapter, self._name = adapter, name or model.path.stem
         threads = sizes.threads or _cores()
         self._parallel, self._threads = sizes.parallel, threads
         self._context_tokens = min(model.context_tokens, sizes.context_tokens)
@@ -144,7 +147,7 @@ class LlamaEngine:
         return EngineInfo(
             backend="llamacpp",
             model=self._name,
-            adapter=None if self._model.adapter is None else self._model.adapter.name,
+            adapter=None if self._adapter is None else self._adapter.name,
             quantisation=self._model.quantisation,
             device="gpu" if self._model.offloaded else "cpu",
             device_reason=f"llama.cpp reads GGUF files as they are; it runs on {where}",
@@ -162,7 +165,7 @@ class LlamaEngine:
     def fingerprint(self) -> Fingerprint:
         return Fingerprint(
             weights=self._weights_hash,
-            adapter="" if self._model.adapter is None else self._model.adapter.hash,
+            adapter="" if self._adapter is None else self._adapter.hash,
             tokenizer=self._weights_hash,  # a GGUF file holds both
             quantisation="gguf",
             prefix=tuple(self._prefix),

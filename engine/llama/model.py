@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.adapter import Adapter
 from engine.errors import ModelNotFound, ModelUnsupported
-from engine.llama import library, lora
+from engine.llama import library
 
 _ADVICE = "choose a Llama, SmolLM, Mistral, Qwen2 or Qwen3 model, or ask in text mode"
 _META_BYTES = 1 << 16
@@ -27,14 +26,13 @@ class LlamaModel:
     """A loaded GGUF file; its memory is given back with the object, after the contexts that use it.
 
     layers, heads, kv_heads, head_dim: its shape. interleaved: whether rotary pairs lie side by side in its
-    keys (Llama's own order) rather than in two halves (NeoX order, the canonical one). adapter: computed by
-    every context of this model.
-    Raises ModelNotFound and BackendUnavailable, and ModelUnsupported for an adapter it cannot use.
+    keys (Llama's own order) rather than in two halves (NeoX order, the canonical one).
+    Raises ModelNotFound and BackendUnavailable.
     """
 
-    def __init__(self, path: Path, *, adapter: Adapter | None = None, gpu: bool = True) -> None:
+    def __init__(self, path: Path, *, gpu: bool = True) -> None:
         self.library = llama = library.load()
-        self.path, self.adapter = path, adapter
+        self.path = path
         parameters = llama.llama_model_default_params()
         self.offloaded = gpu and bool(llama.llama_supports_gpu_offload())
         parameters.n_gpu_layers = 999 if self.offloaded else 0
@@ -56,7 +54,6 @@ class LlamaModel:
         self.context_tokens = int(llama.llama_model_n_ctx_train(handle))
         self.vocabulary_size = int(llama.llama_vocab_n_tokens(self.vocabulary))
         self.interleaved = llama.llama_model_rope_type(handle) == llama.LLAMA_ROPE_TYPE_NORM
-        self.lora = None if adapter is None else lora.load(self, adapter)
 
     def meta(self, key: str) -> str | None:
         """A metadata value as text; None if the file has none."""

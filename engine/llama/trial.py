@@ -1,4 +1,4 @@
-"""`python -m engine.llama.trial MODEL [ADAPTER]`: compute with a model once, in a process that may die of it.
+"""`python -m engine.llama.trial MODEL`: compute with a model once, in a process that may die of it.
 
 Code that a compiler got wrong, or that was built for another processor, ends the process with an illegal
 instruction, which no exception handler sees; code that unknowingly shares matrix units with torch's does too,
@@ -12,23 +12,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from engine.adapter import Adapter
 from engine.errors import BackendUnavailable
 
 TOKENS = 48  # enough for the matrix code that a single token does not reach
 TRIAL_SECONDS = 300.0
 
 
-def trusted(model: Path, cache: Path, adapter: Adapter | None = None) -> None:
-    """Return if this build computes with this model and adapter; found out once and noted in `cache`.
+def trusted(model: Path, cache: Path) -> None:
+    """Return if this build computes with this model; found out once and noted in `cache`.
 
     Raises BackendUnavailable.
     """
-    note = cache / f"trial-{_key(model, adapter)}"
+    note = cache / f"trial-{_key(model)}"
     if note.is_file():
         return
     command = [sys.executable, "-m", "engine.llama.trial", str(model)]
-    command += [] if adapter is None else [str(adapter.folder)]
     try:
         tried = subprocess.run(
             command, capture_output=True, check=False, timeout=TRIAL_SECONDS, cwd=Path(__file__).parents[2]
@@ -47,12 +45,11 @@ def trusted(model: Path, cache: Path, adapter: Adapter | None = None) -> None:
     note.touch()
 
 
-def _key(model: Path, adapter: Adapter | None) -> str:
-    """Of what was tried: the release, the compiled library, the model file, and the adapter."""
+def _key(model: Path) -> str:
+    """Of what was tried: the release, the compiled library, and the model file."""
     parts = [metadata.version("llama-cpp-python"), str(model.resolve()), str(model.stat().st_mtime_ns)]
     files = metadata.files("llama-cpp-python") or []
     parts += sorted(str(file.hash) for file in files if "ggml" in file.name)
-    parts += [] if adapter is None else [adapter.hash]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -64,8 +61,7 @@ def main() -> None:
     from engine.llama.context import Context, Run
     from engine.llama.model import LlamaModel
 
-    path, *folders = map(Path, sys.argv[1:])
-    model = LlamaModel(path, adapter=Adapter.open(folders[0]) if folders else None)
+    model = LlamaModel(Path(sys.argv[1]))
     context = Context(model, 256, 1, threads=2, flash=False)
     tokens = [token % model.vocabulary_size for token in range(TOKENS)]
 

@@ -1,5 +1,7 @@
 """How should llama.cpp use a LoRA adapter: beside the file's weights, or merged, and quantised to what?
 
+`engine.llama.merging` merges; this is why, and why to eight bits.
+
 Every side reads the same texts; torch in float32, with the same adapter merged, is the truth. `floor` is the
 untouched file against torch without an adapter: what llama.cpp's rounding costs anyway. `merged_own` has the
 weights in the number formats that the file holds them in. Sides decode in turn, so that speeds compare
@@ -19,15 +21,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter
-from gguf.quants import dequantize
+from gguf import GGMLQuantizationType
 
 from engine import loading
-from engine.adapter import Adapter, deltas
+from engine.adapter import Adapter
 from engine.format import MemoryFormat
-from engine.llama import library
+from engine.llama import lora
 from engine.llama.context import Context, Run
-from engine.llama.lora import interleaved
+from engine.llama.merging import changed, rewrite
 from engine.llama.model import LlamaModel
 from engine.registry import DEFAULT_MODEL
 from tests.engine import tiny_adapter
@@ -60,53 +61,13 @@ ROUNDS, DECODED, RANK = 3, 24, 32
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def merged(model: LlamaModel, adapter: Adapter) -> dict[str, Floats]:
-    """The file's weights that the adapter changes, with it, by their names there."""
-    tensors = {tensor.name: tensor for tensor in GGUFReader(model.path).tensors}
-    heads = {"q_proj": model.heads, "k_proj": model.kv_heads}
-    found = {}
-    for name, delta in deltas(adapter):
-        _, _, layer, _, projection, _ = name.split(".")
-        tensor, rows = tensors[f"blk.{layer}.{PROJECTIONS[projection]}.weight"], delta.numpy()
-        if model.interleaved and projection in heads:
-            rows = interleaved(rows, heads[projection])
-        found[tensor.name] = dequantize(tensor.data, tensor.tensor_type) + rows
-    return found
-
-
-def quantised(weights: Floats, kind: GGMLQuantizationType) -> Any:
-    """Rows of bytes, by llama.cpp's own quantiser."""
-    quantise = library.ggml().ggml_quantize_chunk
-    quantise.restype = ctypes.c_size_t
-    quantise.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3, ctypes.c_void_p]
-    block, size = GGML_QUANT_SIZES[kind]
-    source = np.ascontiguousarray(weights, dtype=np.float32)
-    target = np.empty((len(source), source.shape[1] // block * size), dtype=np.uint8)
-    quantise(kind, source.ctypes.data, target.ctypes.data, 0, *source.shape, None)
-    return target
-
-
-def rewritten(file: Path, new: dict[str, Floats], kind: GGMLQuantizationType | None, path: Path) -> Path:
-    """`file` with `new` tensors, in number format `kind` or in those that the old ones had."""
-    reader = GGUFReader(file)
-    writer = GGUFWriter(path, str(reader.get_field("general.architecture").contents()))
-    for field in reader.fields.values():
-        if field.name != "general.architecture" and not field.name.startswith("GGUF."):
-            array = field.types[0] == GGUFValueType.ARRAY
-            inner = field.types[-1] if array else None
-            writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=inner)
-    for tensor in reader.tensors:
-        as_kind = tensor.tensor_type
-        data = tensor.data
-        if tensor.name in new:
-            as_kind = kind or as_kind
-            data = quantised(new[tensor.name], as_kind)
-        writer.add_tensor(tensor.name, data, raw_dtype=as_kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+def beside(context: Context, adapter: Path) -> None:
+    """Use an adapter's own file in a context."""
+    llama = context.library
+    handle = llama.llama_adapter_lora_init(context.model.handle, str(adapter).encode())
+    adapters, scales = (llama.llama_adapter_lora_p_ctypes * 1)(handle), (ctypes.c_float * 1)(1.0)
+    if llama.llama_set_adapters_lora(context.handle, adapters, 1, scales) != 0:
+        raise RuntimeError("llama.cpp did not take the adapter")
 
 
 def of_llama(context: Context, ids: list[int]) -> Any:
@@ -162,12 +123,13 @@ def compare(name: str, folder: Path | None, cache: Path) -> dict[str, Any]:
     tuned = loading.load(name, dtype=torch.float32, device="cpu", adapter=adapter, cache=cache)
     truth = [of_torch(tuned, ids) for ids in texts]
     del tuned
-    models = {"base": untouched, "lora": LlamaModel(file, adapter=adapter)}
-    new = merged(untouched, adapter)
+    models = {"base": untouched, "lora": LlamaModel(file)}
+    new = dict(changed(file, adapter))
     for kind in (None, GGMLQuantizationType.Q5_1, GGMLQuantizationType.Q8_0):
         side = f"merged_{kind.name if kind else 'own'}"
-        models[side] = LlamaModel(rewritten(file, new, kind, cache / f"{side}.gguf"))
+        models[side] = LlamaModel(rewrite(file, new, kind, cache / f"{side}.gguf"))
     contexts = {side: Context(model, 512, 1, threads=2, flash=False) for side, model in models.items()}
+    beside(contexts["lora"], lora.write(cache / "lora.gguf", untouched, adapter))
     times: dict[str, list[float]] = {side: [] for side in contexts}
     for _ in range(ROUNDS):
         for side, context in contexts.items():

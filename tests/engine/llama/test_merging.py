@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, LlamaFileType
+from gguf.quants import dequantize
 
 from engine import loading
 from engine.adapter import Adapter
-from engine.errors import AdapterMismatch, BackendUnavailable, ModelUnsupported
-from engine.llama import lora, trial
+from engine.errors import AdapterMismatch, ModelUnsupported
+from engine.llama import merging
 from engine.llama.engine import LlamaEngine
 from engine.llama.model import LlamaModel
 from engine.opening import open_engine
@@ -32,8 +34,9 @@ def adapter_for(pair: Pair, folder: Path, **options: object) -> Adapter:
 
 def both(pair: Pair, adapter: Adapter, cache: Path) -> tuple[TorchEngine, LlamaEngine]:
     loaded = loading.load(str(pair.file), dtype=torch.float32, device="cpu", adapter=adapter, cache=cache)
-    model = LlamaModel(pair.file, adapter=adapter)
-    return TorchEngine(loaded, FORMAT), LlamaEngine(model, FORMAT, loaded.weights_hash, sizes=SIZES)
+    model = LlamaModel(merging.merged(pair.file, loaded.weights_hash, adapter, cache))
+    engine = LlamaEngine(model, FORMAT, loaded.weights_hash, adapter=adapter, sizes=SIZES)
+    return TorchEngine(loaded, FORMAT), engine
 
 
 def test_both_backends_compute_alike_and_share_banks(
@@ -63,8 +66,8 @@ def test_query_and_key_rows_are_reordered_where_the_file_has_them_so(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = adapter_for(pair, tmp_path)
-    monkeypatch.setattr(lora, "interleaved", lambda rows, heads: rows)
-    reference, engine = both(pair, adapter, pair.file.parent / "cache")
+    monkeypatch.setattr(merging, "interleaved", lambda rows, heads: rows)
+    reference, engine = both(pair, adapter, tmp_path / "cache")
     ours, _ = engine.teacher_forced(MESSAGES, ANSWER, None)
     expected, _ = reference.teacher_forced(MESSAGES, ANSWER, None)
     assert (mean_difference(ours, expected) < NATS) == (not engine._model.interleaved)
@@ -73,8 +76,8 @@ def test_query_and_key_rows_are_reordered_where_the_file_has_them_so(
 
 def test_rows_are_interleaved_as_the_converter_does() -> None:
     rows = np.arange(12, dtype=np.float32).reshape(6, 2)  # one head of six numbers
-    assert lora.interleaved(rows, 1)[:, 0].tolist() == [0, 6, 2, 8, 4, 10]
-    assert lora.interleaved(np.arange(8.0).astype(np.float32)[:, None], 2)[:, 0].tolist() == [
+    assert merging.interleaved(rows, 1)[:, 0].tolist() == [0, 6, 2, 8, 4, 10]
+    assert merging.interleaved(np.arange(8.0).astype(np.float32)[:, None], 2)[:, 0].tolist() == [
         0,
         2,
         1,
@@ -87,16 +90,16 @@ def test_rows_are_interleaved_as_the_converter_does() -> None:
 
 
 def test_an_adapter_of_other_shapes_is_refused(llama_pair: Pair, tmp_path: Path) -> None:
-    shapes = {"model.layers.0.mlp.up_proj.weight": (8, 8)}
     fits = llama_pair.loaded.weights_hash
-    odd = Adapter.open(tiny_adapter.write(tmp_path / "odd", shapes, fits, FORMAT))
-    with pytest.raises(ModelUnsupported, match="does not take adapter odd"):
-        LlamaModel(llama_pair.file, adapter=odd)
-    unknown = {"model.layers.0.mlp.somewhere.weight": (8, 8)}
+
+    def refused(name: str, weight: str) -> None:
+        adapter = Adapter.open(tiny_adapter.write(tmp_path / name, {weight: (8, 8)}, fits, FORMAT))
+        merging.merged(llama_pair.file, fits, adapter, tmp_path / "cache")
+
+    with pytest.raises(AdapterMismatch, match="adapter odd"):
+        refused("odd", "model.layers.0.mlp.up_proj.weight")
     with pytest.raises(ModelUnsupported, match="somewhere"):
-        LlamaModel(
-            llama_pair.file, adapter=Adapter.open(tiny_adapter.write(tmp_path / "new", unknown, fits, FORMAT))
-        )
+        refused("new", "model.layers.0.mlp.somewhere.weight")
 
 
 @pytest.mark.parametrize("backend", ["llamacpp", "torch"])
@@ -119,22 +122,56 @@ def test_an_engine_is_opened_with_it(backend: str, llama_pair: Pair, tmp_path: P
         open_engine(name, adapter=str(other.folder), **options)  # type: ignore[arg-type]
 
 
-def test_a_build_is_tried_out_with_the_adapter(llama_pair: Pair, tmp_path: Path) -> None:
+def test_a_file_is_merged_once(llama_pair: Pair, tmp_path: Path) -> None:
     adapter, cache = adapter_for(llama_pair, tmp_path), tmp_path / "cache"
-    trial.trusted(llama_pair.file, cache)
-    trial.trusted(llama_pair.file, cache, adapter)
-    assert len(list(cache.glob("trial-*"))) == 2
-    (adapter.folder / "adapter_model.safetensors").unlink()
-    trial.trusted(llama_pair.file, cache, adapter)  # it was noted
-    (cache / f"trial-{trial._key(llama_pair.file, adapter)}").unlink()
-    with pytest.raises(BackendUnavailable):
-        trial.trusted(llama_pair.file, cache, adapter)
+    first = merging.merged(llama_pair.file, adapter.base, adapter, cache)
+    made = first.stat().st_mtime_ns
+    assert merging.merged(llama_pair.file, adapter.base, adapter, cache) == first
+    assert first.stat().st_mtime_ns == made
+    other = adapter_for(llama_pair, tmp_path / "other", seed=1)
+    assert merging.merged(llama_pair.file, adapter.base, other, cache) != first
+    assert not [left for left in cache.iterdir() if left.is_dir()]
 
 
-def test_half_precision_files_take_adapters_too(tmp_path: Path) -> None:
+def test_what_is_quantised_becomes_eight_bits_and_the_rest_stays(tmp_path: Path) -> None:
+    """A file of four bits, as real ones are; its untouched weights keep every byte."""
+    plain = tiny_gguf.write(tmp_path / "plain.gguf", "llama")
+    weights = {
+        tensor.name: dequantize(tensor.data, tensor.tensor_type)
+        for tensor in GGUFReader(plain).tensors
+        if "attn_q" in tensor.name or "attn_output" in tensor.name
+    }
+    four = tmp_path / "four.gguf"
+    writer = GGUFWriter(four, "llama")
+    for name, rows in weights.items():
+        four_bits = GGMLQuantizationType.Q4_0
+        writer.add_tensor(name, merging.quantised(rows, four_bits), raw_dtype=four_bits)
+    writer.add_file_type(int(LlamaFileType.MOSTLY_Q4_0))
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
+        step()
+    writer.close()
+    changed = {name: rows + 0.5 for name, rows in weights.items() if "attn_q" in name}
+    eight = merging.rewrite(four, changed, GGMLQuantizationType.Q8_0, tmp_path / "eight.gguf")
+    before = {tensor.name: tensor for tensor in GGUFReader(four).tensors}
+    reader = GGUFReader(eight)
+    assert LlamaFileType(reader.get_field("general.file_type").contents()) == LlamaFileType.MOSTLY_Q8_0
+    for tensor in reader.tensors:
+        if tensor.name in changed:
+            assert tensor.tensor_type == GGMLQuantizationType.Q8_0
+            kept = dequantize(tensor.data, tensor.tensor_type)
+            np.testing.assert_allclose(kept, changed[tensor.name], atol=0.02)
+        else:
+            assert tensor.tensor_type == GGMLQuantizationType.Q4_0
+            assert np.array_equal(tensor.data, before[tensor.name].data)
+
+
+def test_half_precision_stays_half_precision(tmp_path: Path) -> None:
     file = tiny_gguf.write(tmp_path / "half.gguf", "llama", weights="f16")
-    plain = LlamaModel(file)
-    assert plain.lora is None
     shapes = {"model.layers.0.self_attn.q_proj.weight": (64, 64)}
     adapter = Adapter.open(tiny_adapter.write(tmp_path / "one", shapes, loading.file_hash(file), FORMAT))
-    assert LlamaModel(file, adapter=adapter).lora
+    copy = merging.merged(file, adapter.base, adapter, tmp_path / "cache")
+    kinds = [
+        {tensor.name: tensor.tensor_type for tensor in GGUFReader(each).tensors} for each in (file, copy)
+    ]
+    assert kinds[0] == kinds[1]
+    assert LlamaModel(copy).quantisation == LlamaModel(file).quantisation
