@@ -116,7 +116,7 @@ class LivePlain:
 def attend(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scaling: float
 ) -> torch.Tensor:
-    """Attention by hand: on processors its gradient costs a third of the fused kernel's (docs/log.md).
+    """Attention by hand: on processors its gradient is far cheaper than the fused kernel's.
 
     queries (B, H*G, T, D); keys, values (B, H, S, D); mask, additive, broadcasts to (B, 1, T, S).
     """
