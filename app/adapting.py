@@ -99,7 +99,8 @@ def train(
         mix, exam, plan = AS_TEXT, TEXT_EXAM, Plan(fmt, steps, seed, tokens_per_head=(32,))
     try:
         lessons = Lessons(*arguments, learnt, material.texts, seed, mix)
-        exams = [Lessons(*arguments, held, [], seed, exam).batch(number) for number in range(EXAMS)]
+        held_out = Lessons(*arguments, held, [], seed, exam)
+        exams = [held_out.batch(number) for number in range(EXAMS)]
         training = Training(loaded, plan, folder, lessons.batch, exams)
         reached = training.run(report, stop)
     except ValueError as error:

@@ -219,7 +219,7 @@ class Asker:
         for asked, answered in history:
             messages += [Message("user", asked), Message("assistant", answered)]
         references = "".join(
-            f"{' > '.join((found.row.document_name, *found.row.heading_path))}\n{found.row.text}\n\n"
+            passage_text(found.row.document_name, found.row.heading_path, found.row.text)
             for found in passages
         )
         return [*messages, Message("user", references + question)]
@@ -235,6 +235,11 @@ class Asker:
             mode,
             self._engine.format.to_json(),
         )
+
+
+def passage_text(name: str, heading_path: Sequence[str], text: str) -> str:
+    """A reference as it stands in a prompt that re-reads it."""
+    return f"{' > '.join((name, *heading_path))}\n{text}\n\n"
 
 
 def _supported(found: Sequence[Found]) -> bool:

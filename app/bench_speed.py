@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from app.asking import passage_text
 from app.bench import SAMPLE
 from app.errors import AttestError
 from app.memories import MemorySource
@@ -260,7 +261,7 @@ def _text(engine: Engine, rows: Sequence[ReferenceRow]) -> str:
 
 
 def _passages(rows: Sequence[ReferenceRow]) -> str:
-    return "".join(f"{row.document_name}\n{row.text}\n\n" for row in rows)
+    return "".join(passage_text(row.document_name, row.heading_path, row.text) for row in rows)
 
 
 def _take(

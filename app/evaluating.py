@@ -25,7 +25,6 @@ from storage.store import Store
 
 MAX_TOKENS = 64
 REPORT_EVERY = 25
-UNANSWERABLE = ("", "unanswerable")  # kinds of which a question without answers has none in its context
 CLOCK = {
     "none": "question to first token, no documents",
     "text": "question to first token: retrieval, then the references in the prompt",
@@ -38,7 +37,7 @@ def usable(questions: Iterable[Question], contexts: Mapping[str, Context]) -> li
 
     Raises AttestError if the context of an answerable question is missing.
     """
-    kept = [question for question in questions if question.answers or question.kind in UNANSWERABLE]
+    kept = [question for question in questions if question.answers or question.unanswerable]
     for question in kept:
         if question.answers and question.context_id not in contexts:
             raise AttestError(

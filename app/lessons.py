@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from app.asking import ABSTENTION
+from app.asking import ABSTENTION, passage_text
 from app.profiles import profile
 from app.questions import Context, Question
 from app.templates import natural
@@ -54,9 +54,9 @@ class Mix:
     only. fewer: questions that read fewer than five memories. continued: steps in which a document goes on.
     reread: documents that are also read as text. distilled: documents of which a question is also learnt
     from the frozen model reading the right references as text, or all (`taught_all`), with weight
-    `distillation` beside the gold answer. templated: contract questions
-    that stay as the data words them. as_text: what is learnt from (`distilled`) is put into the prompt, and
-    no memory is read. plain: steps with conversations or texts without documents.
+    `distillation` beside the gold answer. as_text: those references are put into the prompt, and no memory is
+    read. templated: contract questions that stay as the data words them. plain: steps with conversations or
+    texts without documents.
     """
 
     unanswerable: float = 0.5
@@ -101,7 +101,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Piece:
-    """A reference of a document. start, end: code points of the context's text. text: with its header."""
+    """A reference of a document. start, end: code points of the context's text. text: as in a prompt."""
 
     start: int
     end: int
@@ -117,6 +117,9 @@ class Draft:
     references: list[Piece]
     owners: list[int]
     samples: list[Sample]
+
+    def text(self, references: Sequence[int]) -> str:
+        return "".join(self.references[i].text for i in references)
 
 
 class Lessons:
@@ -202,7 +205,7 @@ class Lessons:
                     start + reference.end,
                     reference.token_ids,
                     reference.token_ids[reference.header_tokens :],
-                    f"{context.title}\n{body}\n\n",
+                    passage_text(context.title, reference.heading_path, body),
                 )
             )
         return found
@@ -219,7 +222,7 @@ class Lessons:
             more = {i: pieces[i] for i in right if i not in needed}
             if each.question.answers and (not right or len(needed) + len(more) > REFERENCES):
                 continue
-            if _unanswerable(each.question):
+            if each.question.unanswerable:
                 unanswerable -= 1
                 if unanswerable < 0:
                     continue
@@ -249,8 +252,9 @@ class Lessons:
         if generator.random() >= self._mix.templated:
             question = natural(question, generator)
         answer = self._answer(question)
-        right = [places[i] for i in _right(question, references)] if question.answers else list(places)
-        mine = [i for i in places if i not in right]
+        # without a place for its answer, a question is about all that was cut from its document
+        known = [places[i] for i in _right(question, references)] if question.answers else list(places)
+        right, mine = known, [i for i in places if i not in known]
         others = [i for i, of in enumerate(draft.owners) if of != owner]
         if generator.random() < self._mix.wrong_only and question.answers:
             right, mine = [], []
@@ -267,9 +271,8 @@ class Lessons:
         teacher = None
         taught = question.answers or self._mix.taught_all
         if generator.random() < self._mix.distilled / QUESTIONS and taught:
-            known = read if self._mix.taught_all else right
-            known_text = "".join(draft.references[i].text for i in known)
-            teacher = self._prompt(system, known_text + text, longer=6)
+            shown = read if self._mix.taught_all else right
+            teacher = self._prompt(system, draft.text(shown) + text, longer=6)
         if self._mix.as_text:
             draft.samples += [] if teacher is None else [Sample(teacher, answer, None)]
             return
@@ -277,10 +280,9 @@ class Lessons:
             Sample(prompt, answer, tuple(read), teacher, self._mix.distillation if teacher else 0.0)
         )
         if generator.random() < self._mix.reread / QUESTIONS:
-            wrong = [i for i in range(len(references)) if places[i] not in right][:1]
-            shown = [*wrong, *_right(question, references)]
-            passages = [references[i] for i in generator.sample(shown, len(shown))]
-            reread = self._prompt(system, "".join(piece.text for piece in passages) + text, longer=4)
+            shown = [*known, *[i for i in places if i not in known][:1]]
+            generator.shuffle(shown)
+            reread = self._prompt(system, draft.text(shown) + text, longer=4)
             if reread is not None:
                 draft.samples.append(Sample(reread, answer, None))
 
@@ -317,7 +319,7 @@ class Lessons:
 
     def _answer(self, question: Question) -> tuple[int, ...]:
         if not question.answers:
-            text = _SHORT.get(question.gold.lower(), "") if not _unanswerable(question) else ABSTENTION
+            text = _SHORT.get(question.gold.lower(), "") if not question.unanswerable else ABSTENTION
             return (*self._tokenize(text).ids, self._end)
         text = " ".join(question.answers[0].text.split())
         tokens = self._tokenize(text)
@@ -344,12 +346,8 @@ def _right(question: Question, pieces: Sequence[Piece]) -> list[int]:
     return [i for i, piece in enumerate(pieces) if piece.start < end and answer.start < piece.end][:2]
 
 
-def _unanswerable(question: Question) -> bool:
-    return not question.answers and question.kind in ("", "unanswerable")
-
-
 def _wording(question: Question) -> str:
     """A question whose answer is yes or no says so."""
-    if not question.answers and question.gold.lower() in _SHORT and not _unanswerable(question):
+    if not question.answers and question.gold.lower() in _SHORT and not question.unanswerable:
         return f"{question.text}\nAnswer yes, no or maybe."
     return question.text

@@ -42,6 +42,13 @@ class Question:
     kind: str = ""
     gold: str = ""
 
+    @property
+    def unanswerable(self) -> bool:
+        """Whether its context does not answer it. Questions of yes or no and the like have no stretch of text
+        for an answer either, and are not.
+        """
+        return not self.answers and self.kind in ("", "unanswerable")
+
 
 @dataclass(frozen=True)
 class Context:

@@ -224,7 +224,7 @@ class SharedEngine:
             self._lock.acquire(blocking=False)
         except Timeout:
             return False
-        except (OSError, NotImplementedError) as error:
+        except (OSError, NotImplementedError) as error:  # filelock says the latter where a disk has no locks
             log.warning("the model cannot be shared with other processes (%s)", error)
         return True
 

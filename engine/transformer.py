@@ -6,6 +6,7 @@ Qwen3) work unchanged; `Transformer` proves it for each model at load by compari
 implementation, and refuses the rest.
 """
 
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -67,22 +68,13 @@ class Transformer:
         positions: torch.Tensor,
         attest: AttentionPass,
         cache: ContextCache | None = None,
+        *,
+        gradients: bool = False,
     ) -> torch.Tensor:
         """Last hidden states (B, T, hidden) of `ids` (B, T) at `positions` (T,)."""
-        with torch.inference_mode():
-            return self.run(ids, positions, attest, cache)
-
-    def run(
-        self,
-        ids: torch.Tensor,
-        positions: torch.Tensor,
-        attest: AttentionPass,
-        cache: ContextCache | None = None,
-    ) -> torch.Tensor:
-        """`hidden`, with gradients where the caller wants them."""
         if cache is not None:
             cache.angles.cos, cache.angles.sin = self.angles(positions)
-        with self.rotary.defer():
+        with nullcontext() if gradients else torch.inference_mode(), self.rotary.defer():
             output = self.backbone(
                 input_ids=ids,
                 position_ids=positions[None],

@@ -63,7 +63,7 @@ def answer_logits(
         else:
             chosen = _padded([sample.memories or () for sample in mine], transformer.device, filler=-1)
             attest = LiveRead(transformer, written, chosen, texts.shape[1])
-        hidden = transformer.run(texts, attest.positions, attest)
+        hidden = transformer.hidden(texts, attest.positions, attest, gradients=True)
         found |= dict(zip(group, _at_answers(transformer, hidden, mine), strict=True))
     return [found[i] for i in range(len(samples))]
 
@@ -73,7 +73,8 @@ def write_live(transformer: Transformer, fmt: MemoryFormat, references: Sequence
     attest = LiveWrite(transformer, fmt, [len(reference) for reference in references])
     rows = [(*transformer.prefix, *reference) for reference in references]
     width = len(transformer.prefix) + REFERENCE_TOKENS
-    transformer.run(_padded(rows, transformer.device, width), attest.positions, attest)
+    ids = _padded(rows, transformer.device, width)
+    transformer.hidden(ids, attest.positions, attest, gradients=True)
     return attest
 
 

@@ -106,6 +106,7 @@ class Training:
         plan, losses = self._plan, list[float]()
         reached = Progress(self._step, plan.steps, self._samples, self._seconds, 0.0, {})
         if self._step == 0:
+            (self._folder / LOG).unlink(missing_ok=True)  # of a training whose state is gone
             reached = self._measure(losses)
             self._log(reached, report)
         while self._step < plan.steps and not (stop and stop.is_set()):

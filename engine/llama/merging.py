@@ -11,6 +11,7 @@ import ctypes
 import logging
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from gguf import (
     GGUFValueType,
     GGUFWriter,
     LlamaFileType,
+    TensorNameMap,
     get_tensor_name_map,
 )
 from gguf.quants import dequantize
@@ -41,18 +43,18 @@ _EXACT = (GGMLQuantizationType.F32, GGMLQuantizationType.F16, GGMLQuantizationTy
 _MERGED = GGMLQuantizationType.Q8_0
 
 
-def merged(file: Path, weights: str, adapter: Adapter, cache: Path) -> Path:
-    """The copy of `file` (hash `weights`) with the adapter in it.
+def merged(file: Path, weights: str, adapter: Adapter, models: Path) -> Path:
+    """The copy of `file` (hash `weights`) with the adapter in it, kept in the folder `models`.
 
     Raises AdapterMismatch for an adapter of other weights, ModelUnsupported if llama.cpp has no such weights.
     """
     adapter.check(weights)
-    target = cache / f"{weights[:16]}-{adapter.hash[:16]}-{_MERGED.name}.gguf"
-    cache.mkdir(parents=True, exist_ok=True)
+    target = models / f"{weights[:16]}-{adapter.hash[:16]}-{_MERGED.name}.gguf"
+    models.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):  # the page and the worker start together; one of them does it
         if not target.is_file():
             log.info("merging an adapter into a GGUF file of %d bytes, once", file.stat().st_size)
-            with tempfile.TemporaryDirectory(dir=cache) as folder:
+            with tempfile.TemporaryDirectory(dir=models) as folder:
                 weights_with = dict(changed(file, adapter))
                 rewrite(file, weights_with, _MERGED, Path(folder) / "merged.gguf").rename(target)
     return target
@@ -94,9 +96,8 @@ def changed(file: Path, adapter: Adapter) -> Iterator[tuple[str, Floats]]:
     """(name, weights with the adapter) of each of the file's tensors that it changes."""
     model = LlamaModel(file, gpu=False)
     tensors = {tensor.name: tensor for tensor in GGUFReader(file).tensors}
-    ours = names(model)
     for name, delta in deltas(adapter):
-        tensor = tensors.get(ours(name, adapter))
+        tensor = tensors.get(name_in_file(model, name))
         if tensor is None:
             raise ModelUnsupported(f"{file.name} has no weight {name}, which adapter {adapter.name} changes")
         weights = dequantize(tensor.data, tensor.tensor_type)
@@ -109,20 +110,22 @@ def changed(file: Path, adapter: Adapter) -> Iterator[tuple[str, Floats]]:
         yield tensor.name, weights + rows
 
 
-def names(model: LlamaModel) -> Any:
-    """A function from a weight's name in transformers to the one in the file; it raises ModelUnsupported."""
-    known = next((arch for arch, name in MODEL_ARCH_NAMES.items() if name == model.architecture), None)
+def name_in_file(model: LlamaModel, name: str) -> str:
+    """What llama.cpp calls a weight of transformers. Raises ModelUnsupported if it knows none such."""
+    found = _names(model.architecture, model.layers).get_name(name, (".weight",))
+    if found is None:
+        raise ModelUnsupported(
+            f"{model.path.name}: llama.cpp has no weight {name}, which the adapter changes"
+        )
+    return str(found)
+
+
+@cache
+def _names(architecture: str, layers: int) -> TensorNameMap:
+    known = next((arch for arch, name in MODEL_ARCH_NAMES.items() if name == architecture), None)
     if known is None:
-        raise ModelUnsupported(f"no adapter can be used with the architecture {model.architecture}")
-    table = get_tensor_name_map(known, model.layers)
-
-    def ours(name: str, adapter: Adapter) -> str:
-        found = table.get_name(name, (".weight",))
-        if found is None:
-            raise ModelUnsupported(f"llama.cpp has no weight {name}, which adapter {adapter.name} changes")
-        return str(found)
-
-    return ours
+        raise ModelUnsupported(f"no adapter can be used with the architecture {architecture}")
+    return get_tensor_name_map(known, layers)
 
 
 def in_file_order(model: LlamaModel, name: str, rows: Floats) -> Floats:

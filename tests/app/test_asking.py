@@ -13,6 +13,7 @@ from app.answer import DoneEvent, ReadEvent, TokenEvent
 from app.asking import ABSTENTION
 from app.errors import AttestError, NothingToAsk
 from app.service import Service
+from engine.fake import FakeEngine, text_of
 from engine.protocol import Chunk, KeyedMemory
 from tests.app.conftest import LEASE, QUESTION, add, answer
 
@@ -100,6 +101,21 @@ def test_nothing_supported_abstains_with_the_nearest_passages(service: Service, 
     assert (done.answer, done.abstained, done.reads) == (ABSTENTION, True, [])
     assert 0 < len(done.citations) <= 5
     assert all(cited.attention == 0 for cited in done.citations)
+
+
+def test_a_model_that_declines_cites_nothing(
+    service: Service, filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fixed sentence is an abstention, though memories were read for it."""
+    said = FakeEngine().tokenize(ABSTENTION).ids
+    monkeypatch.setattr("engine.fake._ids_of", lambda keyed: said)
+    monkeypatch.setattr(asking, "ABSTENTION", text_of(said).strip())
+    done = answer(service, QUESTION)
+    assert done.reads
+    assert done.abstained
+    assert done.citations
+    assert all(cited.attention == 0 for cited in done.citations)
+    assert done.sentences == []
 
 
 def test_at_most_max_tokens_and_stop(service: Service, filled) -> None:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from app.asking import ABSTENTION
-from app.lessons import AS_TEXT, EXAM, Asked, Lessons, Mix
+from app.lessons import AS_TEXT, EXAM, QUESTIONS, Asked, Lessons, Mix
 from app.questions import Answered, Context, Question
 from engine.adapt.batch import Batch, Sample
 from engine.fake import FakeEngine, text_of
@@ -133,6 +133,20 @@ def test_the_ceiling_reads_the_same_as_text() -> None:
     for sample in reading:
         if "euros" in said(sample):
             assert f" {said(sample)}" in text_of(sample.prompt)
+
+
+def test_what_is_read_again_as_text_is_there_to_read() -> None:
+    """Also where the answer has no place of its own, and where wrong memories were read beside it."""
+    mix = Mix(**{**vars(ALWAYS), "reread": float(QUESTIONS), "unanswerable": 1.0, "wrong_only": 0.5})
+    samples = [sample for step in range(8) for sample in lessons(mix).batch(step).samples]
+    reread = [sample for sample in samples if sample.memories is None]
+    assert any("plumber" in text_of(sample.prompt) for sample in reread)
+    for sample in reread:
+        shown = text_of(sample.prompt)
+        passages = [line for line in shown.split("Rule ") if "pays" in line]
+        assert passages
+        assert len(passages) == len(set(passages))
+        assert "plumber" in shown or f" {said(sample)}" in shown
 
 
 def test_plain_samples_follow_the_frozen_model_only() -> None:

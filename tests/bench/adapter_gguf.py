@@ -47,18 +47,7 @@ TEXTS = (
     "The court held that the tenant was not liable for the damage, since the landlord had been told about "
     "the leaking roof in writing and had done nothing about it for more than six months.",
 )
-PROJECTIONS = {
-    "q_proj": "attn_q",
-    "k_proj": "attn_k",
-    "v_proj": "attn_v",
-    "o_proj": "attn_output",
-    "gate_proj": "ffn_gate",
-    "up_proj": "ffn_up",
-    "down_proj": "ffn_down",
-}
 ROUNDS, DECODED, RANK = 3, 24, 32
-
-Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def beside(context: Context, adapter: Path) -> None:

@@ -49,6 +49,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_what_only_a_memory_holds_is_learnt(loaded: LoadedModel, tmp_path: Path) -> None:
     reports: list[Progress] = []
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / LOG).write_text("of a training whose state is gone")
     few = [batch(0), batch(1)]
     fast = plan(80, learning_rate=1e-2, evaluate_every=80)
     training = Training(loaded, fast, tmp_path / "a", lambda step: few[step % 2], few)
