@@ -43,10 +43,10 @@ class Answer:
         states = [self._residents.state(k.key, k.memory, place) for place, k in enumerate(memories)]
         with self._batcher.exclusive() as context:
             context.remove(self._sequence, *self._placing.memory_positions)
+            self._residents.make_room(context, [keyed.key for keyed in memories], self._room())
             for place, (keyed, state) in enumerate(zip(memories, states, strict=True)):
                 held = self._residents.sequence(context, keyed.key, place, state)
                 context.share(held, self._sequence)
-            self._residents.keep(context, self._room())
 
     def feed_prompt(
         self, segments: Sequence[Segment], stop: threading.Event

@@ -9,6 +9,7 @@ still reads stay until that answer drops them.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -74,14 +75,20 @@ class Residents:
         self._held[name] = sequence, state
         return sequence
 
-    def keep(self, context: Context, most: int) -> None:
-        """Give up the least recently read until at most `most` are left."""
-        while len(self._held) > most:
-            self._drop(context, next(iter(self._held)))
+    def make_room(self, context: Context, keys: Sequence[int], most: int) -> None:
+        """Give up the least recently read until at most `most` are left once those of `keys` have come.
+
+        Called before they come, so that they lie where the others lay: cells are looked at up to the last one
+        that is taken.
+        """
+        wanted = {self._name(key, place) for place, key in enumerate(keys)}
+        others = [name for name in self._held if name not in wanted]
+        for name in others[: max(0, len(others) + len(wanted) - most)]:
+            self._drop(context, name)
 
     def clear(self, context: Context) -> None:
         """Give up all of them, in RAM too."""
-        self.keep(context, 0)
+        self.make_room(context, (), 0)
         with self._lock:
             self._states.clear()
 

@@ -53,6 +53,29 @@ def test_a_repeated_memory_moves_nothing(engine: LlamaEngine, memories: list[Key
     assert len(engine._residents) == 0  # nobody would read them, everybody would look at them
 
 
+def test_a_new_set_takes_the_place_of_the_old_one(
+    engine: LlamaEngine, memories: list[KeyedMemory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the cells behind it: every token looks at all cells up to the last one that is taken."""
+    held: list[int] = []
+    put = Context.put_bytes
+
+    def watched(self: Context, sequence: int, data: bytes) -> None:
+        put(self, sequence, data)
+        if self is engine._context:
+            held.append(len(engine._residents) + 1)
+
+    monkeypatch.setattr(Context, "put_bytes", watched)
+    sets = iter((memories[:5], memories[5:10], [memories[6], memories[0]]))
+
+    def memories_for(chunk: Chunk) -> list[KeyedMemory]:
+        return next(sets) if chunk.part == "answer" else memories[:5]
+
+    list(engine.generate(MESSAGES, memories_for, GenerateOptions(200, min_tokens=200)))
+    assert len(held) == 5 + 5 + 1
+    assert max(held) == 5
+
+
 def test_a_key_given_again_is_another_memory(engine: LlamaEngine, memories: list[KeyedMemory]) -> None:
     answer_of(engine, [KeyedMemory(7, memories[0].memory)])
     again = answer_of(engine, [KeyedMemory(7, memories[1].memory)])
