@@ -14,8 +14,9 @@ from engine.loading import LoadedModel
 from engine.torch_engine import TorchEngine
 
 
-def slow_scores(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, weigh: bool) -> torch.Tensor:
+def slow_scores(rule: str, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """One reference, (Hq, T, D) and (H, T, D), by loops and the formula of section 3.3."""
+    power = 2 if rule == "contribution_energy" else 1
     heads, tokens, dim = keys.shape
     groups = queries.shape[0] // heads
     scores = torch.zeros(heads, tokens)
@@ -27,9 +28,9 @@ def slow_scores(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
                     for j in range(tokens)
                 ]
                 for j in range(tokens):
-                    scores[head, j] += row[j] / sum(row)
-        if weigh:
-            scores[head] *= values[head].norm(dim=-1)
+                    scores[head, j] += (row[j] / sum(row)) ** power
+        if rule != "attention":
+            scores[head] *= values[head].norm(dim=-1) ** power
     return scores
 
 
@@ -40,7 +41,7 @@ def test_scores_equal_the_formula(rule: str) -> None:
     queries, keys, values = torch.randn(2, 6, 7, 8), torch.randn(2, 2, 7, 8), torch.randn(2, 2, 7, 8)
     scores = selection.RULES[rule](queries, keys, values, lengths, 8**-0.5)
     for i, n in enumerate(lengths):
-        expected = slow_scores(queries[i, :, :n], keys[i, :, :n], values[i, :, :n], rule != "attention")
+        expected = slow_scores(rule, queries[i, :, :n], keys[i, :, :n], values[i, :, :n])
         torch.testing.assert_close(scores[i, :, :n], expected, atol=1e-4, rtol=1e-4)
         assert (scores[i, :, n:] == -math.inf).all()
 
