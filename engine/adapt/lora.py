@@ -31,6 +31,19 @@ def load(model: Any, folder: Path) -> Any:
         return PeftModel.from_pretrained(model, str(folder), autocast_adapter_dtype=False).eval()
 
 
+def start_from(attached: Any, folder: Path) -> None:
+    """Give what `attach` made the updates of a folder. Raises ValueError if they are of another shape."""
+    from peft import set_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    try:
+        found: Any = set_peft_model_state_dict(attached, load_peft_weights(str(folder), device="cpu"))
+    except RuntimeError as error:
+        raise ValueError(f"{folder}: its updates do not fit this model's ({error})") from None
+    if found.unexpected_keys or any("lora_" in key for key in found.missing_keys):
+        raise ValueError(f"{folder}: its updates are of other weights than those that are trained")
+
+
 @contextmanager
 def _older_transformers() -> Iterator[None]:
     """peft still asks transformers for something by its older name."""

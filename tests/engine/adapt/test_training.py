@@ -14,6 +14,7 @@ from engine import loading
 from engine.adapt.batch import Batch, Sample
 from engine.adapt.losses import answer_nll
 from engine.adapt.training import LOG, Plan, Progress, Training
+from engine.adapter import Adapter
 from engine.format import MemoryFormat
 from engine.loading import LoadedModel
 from tests.engine import tiny
@@ -109,6 +110,34 @@ def test_another_plan_does_not_go_on(tmp_path: Path, loaded: LoadedModel) -> Non
     again = loading.load(str(folder), dtype=torch.float32, device="cpu", cache=tmp_path / "cache")
     with pytest.raises(ValueError, match="other settings"):
         Training(again, plan(3), tmp_path / "a", batch, []).run(lambda progress: None)
+
+
+def card(folder: Path) -> Path:
+    """What the app writes beside peft's files."""
+    (folder / "attest.json").write_text(json.dumps({"base": "", "format": FORMAT.to_json()}))
+    return folder
+
+
+def test_training_goes_on_from_an_adapter(loaded: LoadedModel, tmp_path: Path) -> None:
+    """What was learnt is there before the first step."""
+    first = Training(loaded, plan(8, evaluate_every=8), tmp_path / "a", batch, [batch(0)])
+    learnt = first.run(lambda progress: None).nll
+    earlier = Adapter.open(card(tmp_path / "a"))
+    folder = tiny.save("llama", tmp_path / "again", initializer_range=0.3)
+    again = loading.load(str(folder), dtype=torch.float32, device="cpu", cache=tmp_path / "cache")
+    reports: list[Progress] = []
+    goes_on = plan(2, seed=1, start=earlier.hash)
+    Training(again, goes_on, tmp_path / "b", batch, [batch(0)], earlier).run(reports.append)
+    assert reports[0].nll == learnt
+    assert reports[-1].nll != learnt
+
+
+def test_an_adapter_of_another_rank_is_nothing_to_go_on_from(loaded: LoadedModel, tmp_path: Path) -> None:
+    Training(loaded, plan(1), tmp_path / "a", batch, []).run(lambda progress: None)
+    folder = tiny.save("llama", tmp_path / "again")
+    again = loading.load(str(folder), dtype=torch.float32, device="cpu", cache=tmp_path / "cache")
+    with pytest.raises(ValueError, match="do not fit"):
+        Training(again, plan(1, rank=4), tmp_path / "b", batch, [], Adapter.open(card(tmp_path / "a")))
 
 
 def test_the_base_stays_as_it_is(loaded: LoadedModel, tmp_path: Path) -> None:
