@@ -9,7 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,7 @@ from engine.format import MemoryFormat
 
 if TYPE_CHECKING:
     from app.lessons import Asked
+    from engine.adapt.batch import Batch
     from engine.adapt.examining import Row
     from engine.adapt.training import Progress
 
@@ -72,36 +73,47 @@ def train(
     steps: int,
     seed: int,
     reads: Literal["memory", "text"] = "memory",
+    start: Path | None = None,
+    learning_rate: float | None = None,
     report: "Callable[[Progress], None]",
     stop: threading.Event | None = None,
 ) -> dict[str, Any]:
     """Train an adapter for the chosen model into `folder`, or go on with one that is there.
 
     reads: "text" trains the same adapter to read the same references in its prompt, to compare with.
+    start: the folder of an adapter to go on from, with another seed, or it repeats the same lessons.
+    learning_rate: the highest; where training goes on from an adapter, by default a third of the usual one,
+    which would first undo much of what was learnt.
 
     Returns what is kept as `attest.json` beside it. Raises AttestError.
     """
     from app.lessons import AS_TEXT, EXAM, TEXT_EXAM, Lessons, Mix
     from engine import loading
     from engine.adapt.training import Plan, Training
+    from engine.adapter import Adapter
     from engine.torch_engine import TorchEngine
 
-    material = read_material(data)
+    material, earlier = read_material(data), None if start is None else Adapter.open(start)
     loaded = loading.load(settings.model, device=settings.device, cache=settings.model_cache)
     engine, layers = TorchEngine(loaded), loaded.transformer.layers
     end = int(loaded.transformer.tokenizer.eos_token_id)
     held = {key: context for key, context in material.contexts.items() if context.held_out}
     learnt = {key: context for key, context in material.contexts.items() if not context.held_out}
     arguments = (engine.tokenize, loaded.prompt_ids, end, material.asked)
-    fmt = MemoryFormat(tuple(range(layers)), 32, "attention_value_norm", codec="int8")
+    fmt = MemoryFormat(tuple(range(layers)), 32, "contribution_energy", codec="int8")
     mix, exam, plan = Mix(), EXAM, Plan(fmt, steps, seed)
     if reads == "text":
-        mix, exam, plan = AS_TEXT, TEXT_EXAM, Plan(fmt, steps, seed, tokens_per_head=(32,))
+        mix, exam, plan = AS_TEXT, TEXT_EXAM, replace(plan, tokens_per_head=(32,))
+    if earlier is not None:
+        earlier.check(loaded.weights_hash)
+        plan = replace(plan, start=earlier.hash, learning_rate=plan.learning_rate / 3)
+    if learning_rate is not None:
+        plan = replace(plan, learning_rate=learning_rate)
     try:
         lessons = Lessons(*arguments, learnt, material.texts, seed, mix)
         held_out = Lessons(*arguments, held, [], seed, exam)
         exams = [held_out.batch(number) for number in range(EXAMS)]
-        training = Training(loaded, plan, folder, lessons.batch, exams)
+        training = Training(loaded, plan, folder, lessons.batch, exams, earlier)
         reached = training.run(report, stop)
     except ValueError as error:
         raise AttestError(str(error)) from None
@@ -115,14 +127,16 @@ def train(
     return card
 
 
-def evaluate(settings: Settings, data: Path, folder: Path, *, batches: int, seed: int) -> "Iterator[Row]":
+def evaluate(
+    settings: Settings, data: Path, folder: Path, *, batches: int, seed: int, ladder: bool = False
+) -> "Iterator[Row]":
     """The adapter of `folder` on held-out questions, five references each, the right ones among them.
 
-    Raises AttestError.
+    ladder: then also with one thing changed at a time (engine.adapt.examining.rungs). Raises AttestError.
     """
     from app.lessons import EXAM, Lessons
     from engine import loading
-    from engine.adapt.examining import examine
+    from engine.adapt.examining import examine, rungs
     from engine.adapter import Adapter
     from engine.torch_engine import TorchEngine, default_format
 
@@ -131,13 +145,19 @@ def evaluate(settings: Settings, data: Path, folder: Path, *, batches: int, seed
     engine = TorchEngine(loaded)
     end = int(loaded.transformer.tokenizer.eos_token_id)
     held = {key: context for key, context in material.contexts.items() if context.held_out}
+
+    def drawn(references: int) -> "list[Batch]":
+        mix = replace(EXAM, references=references)
+        lessons = Lessons(engine.tokenize, loaded.prompt_ids, end, material.asked, held, [], seed, mix)
+        return [lessons.batch(number) for number in range(batches)]
+
     try:
-        lessons = Lessons(engine.tokenize, loaded.prompt_ids, end, material.asked, held, [], seed, EXAM)
+        exams = drawn(EXAM.references)
     except ValueError as error:
         raise AttestError(str(error)) from None
     base = default_format(loaded.transformer.layers)
-    exams = [lessons.batch(number) for number in range(batches)]
-    yield from examine(loaded, folder, exams, base, adapter.format, KEPT)
+    changed = rungs(adapter.format, exams, drawn) if ladder else ()
+    yield from examine(loaded, folder, exams, base, adapter.format, KEPT, changed)
 
 
 def export(settings: Settings, folder: Path, out: Path, kind: Literal["merged", "gguf"]) -> None:

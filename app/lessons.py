@@ -51,8 +51,9 @@ class Mix:
     """How often something happens, of all the questions, steps or documents that it can happen to.
 
     unanswerable: documents that have such a question asked. wrong_only: questions that read other documents
-    only. fewer: questions that read fewer than five memories. continued: steps in which a document goes on.
-    reread: documents that are also read as text. distilled: documents of which a question is also learnt
+    only. fewer: questions that read fewer than five memories. references: memories that the others read, if
+    there are so many, the right ones always among them. continued: steps in which a document goes on. reread:
+    documents that are also read as text. distilled: documents of which a question is also learnt
     from the frozen model reading the right references as text, or all (`taught_all`), with weight
     `distillation` beside the gold answer. as_text: those references are put into the prompt, and no memory is
     read. templated: contract questions that stay as the data words them. plain: steps with conversations or
@@ -62,6 +63,7 @@ class Mix:
     unanswerable: float = 0.5
     wrong_only: float = 0.05
     fewer: float = 0.15
+    references: int = MEMORIES_PER_CHUNK
     continued: float = 0.3
     reread: float = 0.15
     distilled: float = 0.1
@@ -261,8 +263,14 @@ class Lessons:
         room = MEMORIES_PER_CHUNK
         if generator.random() < self._mix.fewer:
             room = generator.randint(1, MEMORIES_PER_CHUNK)
-        read = [*right, *generator.sample(mine, len(mine)), *generator.sample(others, len(others))][:room]
+        found = [*right, *generator.sample(mine, len(mine)), *generator.sample(others, len(others))]
+        read = found[:room]
         generator.shuffle(read)
+        # nothing is drawn for it, so that the same is asked in the same words, however many memories are read
+        most = max(self._mix.references, len(right))
+        read = [i for i in read if i in found[:most]]
+        if room == MEMORIES_PER_CHUNK:
+            read += found[room:most]
         system = profile(generator.choice((asked.domain, "general"))).system
         text = _wording(question)
         prompt = self._prompt(system, text)
@@ -274,11 +282,10 @@ class Lessons:
             shown = read if self._mix.taught_all else right
             teacher = self._prompt(system, draft.text(shown) + text, longer=6)
         if self._mix.as_text:
-            draft.samples += [] if teacher is None else [Sample(teacher, answer, None)]
+            draft.samples += [] if teacher is None else [Sample(teacher, answer, None, profile=asked.domain)]
             return
-        draft.samples.append(
-            Sample(prompt, answer, tuple(read), teacher, self._mix.distillation if teacher else 0.0)
-        )
+        weight = self._mix.distillation if teacher else 0.0
+        draft.samples.append(Sample(prompt, answer, tuple(read), teacher, weight, asked.domain))
         if generator.random() < self._mix.reread / QUESTIONS:
             shown = [*known, *[i for i in places if i not in known][:1]]
             generator.shuffle(shown)

@@ -18,16 +18,8 @@ Encoded = tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None]
 
 def encode(vectors: torch.Tensor, codec: str) -> Encoded:
     """(..., D) of any float type to (..., D) numbers and, for int8, (...) scales."""
-    if codec == "fp32":
-        return vectors.to(torch.float32).cpu().numpy(), None
-    if codec == "fp16":
-        return vectors.to(torch.float16).cpu().numpy(), None
-    if codec != "int8":
-        raise ValueError(f"unknown codec {codec!r}; known are fp32, fp16 and int8")
-    exact = vectors.float()
-    scales = exact.abs().amax(dim=-1) / _LARGEST
-    numbers = (exact / scales.where(scales > 0, 1.0)[..., None]).round().to(torch.int8)
-    return numbers.cpu().numpy(), scales.cpu().numpy()
+    numbers, scales = _encoded(vectors, codec)
+    return numbers.cpu().numpy(), None if scales is None else scales.cpu().numpy()
 
 
 def decode(
@@ -37,7 +29,30 @@ def decode(
     dtype: torch.dtype,
 ) -> torch.Tensor:
     """(..., D) numbers back to a tensor. Copies: stored arrays may be read-only maps of a file."""
-    vectors = torch.tensor(numbers).to(device)
-    if scales is None:
-        return vectors.to(dtype)
-    return (vectors.float() * torch.tensor(scales).to(device)[..., None]).to(dtype)
+    on_device = None if scales is None else torch.tensor(scales).to(device)
+    return _decoded(torch.tensor(numbers).to(device), on_device, dtype)
+
+
+def round_trip(vectors: torch.Tensor, codec: str) -> torch.Tensor:
+    """What is read of (..., D) once it was stored: `decode` of `encode`, without leaving the device. The
+    gradient passes as if nothing had been rounded (straight through, arXiv 1308.3432).
+    """
+    with torch.no_grad():
+        read = _decoded(*_encoded(vectors, codec), vectors.dtype)
+    return read + (vectors - vectors.detach())  # adds nothing but the gradient
+
+
+def _encoded(vectors: torch.Tensor, codec: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+    if codec == "fp32":
+        return vectors.to(torch.float32), None
+    if codec == "fp16":
+        return vectors.to(torch.float16), None
+    if codec != "int8":
+        raise ValueError(f"unknown codec {codec!r}; known are fp32, fp16 and int8")
+    exact = vectors.float()
+    scales = exact.abs().amax(dim=-1) / _LARGEST
+    return (exact / scales.where(scales > 0, 1.0)[..., None]).round().to(torch.int8), scales
+
+
+def _decoded(numbers: torch.Tensor, scales: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
+    return numbers.to(dtype) if scales is None else (numbers.float() * scales[..., None]).to(dtype)

@@ -12,6 +12,7 @@ from app.cli.frame import as_json, main, show
 from app.errors import for_people
 
 if TYPE_CHECKING:
+    from engine.adapt.examining import Row
     from engine.adapt.training import Progress
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -40,9 +41,23 @@ def adapt() -> None:
     show_default=True,
     help="text: read the same references in the prompt; the ceiling that memories are compared with.",
 )
+@click.option(
+    "--from",
+    "start",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="An adapter to go on from; give another seed than its own, or it repeats the same lessons.",
+)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="The highest.")
 @as_json
 def train(
-    folder: Path, data: Path, steps: int, seed: int, reads: Literal["memory", "text"], as_json: bool
+    folder: Path,
+    data: Path,
+    steps: int,
+    seed: int,
+    reads: Literal["memory", "text"],
+    start: Path | None,
+    learning_rate: float | None,
+    as_json: bool,
 ) -> None:
     """Train an adapter into FOLDER. Ctrl-C stops after the step; the same command goes on from there."""
     from app.adapting import train as run
@@ -51,7 +66,16 @@ def train(
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     with for_people():
         card = run(
-            settings_of.load(), data, folder, steps=steps, seed=seed, reads=reads, report=_report, stop=stop
+            settings_of.load(),
+            data,
+            folder,
+            steps=steps,
+            seed=seed,
+            reads=reads,
+            start=start,
+            learning_rate=learning_rate,
+            report=_report,
+            stop=stop,
         )
     show(card, as_json, [f"{folder}: {card['trained']['samples']} samples"])
 
@@ -65,16 +89,20 @@ def train(
     "--batches", type=click.IntRange(1), default=20, show_default=True, help="About 12 questions each."
 )
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--ladder",
+    is_flag=True,
+    help="Then the adapter's own format with one thing changed at a time: layers, positions, how many "
+    "memories, their order, the rule that chooses tokens, the codec.",
+)
 @as_json
-def evaluate(folder: Path, data: Path, batches: int, seed: int, as_json: bool) -> None:
+def evaluate(folder: Path, data: Path, batches: int, seed: int, ladder: bool, as_json: bool) -> None:
     """Held-out answers without references, from text, from memories, from wrong ones; adapted and not."""
     from app.adapting import evaluate as run
 
     with for_people():
-        for row in run(settings_of.load(), data, folder, batches=batches, seed=seed):
-            kept = f" of {row.tokens_per_head} per head" if row.tokens_per_head else ""
-            model = "adapted" if row.adapted else "base"
-            show(row, as_json, [f"{model}, {row.reads}{kept}: {row.nll:.3f} nats a token, {row.n} questions"])
+        for row in run(settings_of.load(), data, folder, batches=batches, seed=seed, ladder=ladder):
+            show(row, as_json, [_line(row)])
 
 
 @adapt.command("export")
@@ -95,6 +123,17 @@ def export(folder: Path, out: Path, kind: Literal["merged", "gguf"]) -> None:
     with for_people():
         run(settings_of.load(), folder, out, kind)
     click.echo(f"{out}: written")
+
+
+def _line(row: "Row") -> str:
+    kept = f" of {row.tokens_per_head} per head" if row.tokens_per_head else ""
+    variant = f", {row.variant}" if row.variant else ""
+    parts = {"law": row.law, "medicine": row.medicine, "general": row.general}
+    known = ", ".join(f"{name} {nll:.3f}" for name, nll in parts.items() if nll is not None)
+    return (
+        f"{'adapted' if row.adapted else 'base'}, {row.reads}{kept}{variant}: {row.nll:.3f} nats a token"
+        f" ({known}), {row.n} questions"
+    )
 
 
 def _report(progress: "Progress") -> None:

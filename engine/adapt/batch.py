@@ -12,6 +12,7 @@ class Sample:
         without the prefix. teacher: a prompt from which the frozen model knows what to say (references as
         text, or the same prompt): the sample then also learns its distribution, with weight `distilled`, and
         the answer itself with the rest.
+    profile: legal, medical or general, for a question about such a document.
     """
 
     prompt: tuple[int, ...]
@@ -19,6 +20,7 @@ class Sample:
     memories: tuple[int, ...] | None
     teacher: tuple[int, ...] | None = None
     distilled: float = 0.0
+    profile: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,16 @@
 
 What `engine.writer` and `engine.reader` do one answer at a time, from stored numbers, happens here for a
 batch of questions in one computation, so that an answer's loss reaches the keys and values that it read and
-the weights that wrote them. Prefix, positions, selection and the joint softmax are those of inference; the
-tests hold both to the same numbers.
+the weights that wrote them. Prefix, positions, selection, rounding by the codec and the joint softmax are
+those of inference; the tests hold both to the same numbers.
 """
 
 from collections.abc import Sequence
 
 import torch
 
-from engine.format import REFERENCE_TOKENS, MemoryFormat
+from engine.codec import round_trip
+from engine.format import MEMORIES_PER_CHUNK, REFERENCE_TOKENS, MemoryFormat
 from engine.rotary import rotate
 from engine.selection import RULES, select
 from engine.transformer import Transformer, causal_mask
@@ -20,16 +21,20 @@ class LiveWrite:
     """Attention of references (R, P + REFERENCE_TOKENS), each behind its own prefix, padded at the end.
 
     Keeps, per layer, the prefix's keys and values (H, P, D) and, per memory layer, those of the chosen tokens
-    (R, H, K, D), keys rotated and divided by the format's temperature. K is the format's tokens per head;
-    `counts` (R,) of them are real.
+    as they are read from disk (R, H, K, D), keys rotated and divided by the format's temperature. K is the
+    format's tokens per head; `counts` (R,) of them are real. With serial positions keys come rotated for each
+    place that a memory may be read at, (places * R, H, K, D).
     """
 
     def __init__(self, transformer: Transformer, fmt: MemoryFormat, lengths: Sequence[int]) -> None:
         self.format, self.lengths, self.prefix = fmt, list(lengths), len(transformer.prefix)
         self.counts = torch.tensor(lengths, device=transformer.device).clamp(max=fmt.tokens_per_head)
+        self.places = 1 if fmt.positions == "parallel" else MEMORIES_PER_CHUNK
         self.positions = torch.arange(self.prefix + REFERENCE_TOKENS, device=transformer.device)
         self.cos, self.sin = transformer.angles(self.positions)
-        self.mask = _causal(transformer, len(self.positions))
+        reach = torch.arange(transformer.context_start(fmt), device=transformer.device)
+        self.memory_cos, self.memory_sin = transformer.angles(reach)
+        self.mask = causal(transformer, len(self.positions))
         self.prefix_kv: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.memories: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -39,10 +44,27 @@ class LiveWrite:
         rotated, prefix = rotate(keys, self.cos, self.sin), self.prefix
         self.prefix_kv[layer] = rotated[0, :, :prefix], values[0, :, :prefix]
         if layer in self.format.layers:
-            chosen = self._choose(queries, keys, values, scaling)[..., None].expand(-1, -1, -1, keys.shape[3])
-            kept = rotated[:, :, prefix:].gather(2, chosen) / self.format.temperature
-            self.memories[layer] = kept, values[:, :, prefix:].gather(2, chosen)
+            self.keep(layer, queries, keys, values, scaling)
         return attend(rotate(queries, self.cos, self.sin), rotated, values, self.mask, scaling)
+
+    def keep(
+        self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
+    ) -> None:
+        """Choose from the raw vectors (R, heads, P + REFERENCE_TOKENS, D) of a layer."""
+        chosen = self.prefix + self._choose(queries, keys, values, scaling)
+        kept = self._stored(keys, chosen)
+        self.memories[layer] = self._placed(kept, chosen), self._stored(values, chosen)
+
+    def _stored(self, vectors: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """(R, H, P + REFERENCE_TOKENS, D) to the chosen (R, H, K, D), as precise as the codec keeps them."""
+        rows = chosen[..., None].expand(-1, -1, -1, vectors.shape[3])
+        return round_trip(vectors.gather(2, rows), self.format.codec)
+
+    def _placed(self, keys: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """Keys (R, H, K, D) of tokens `chosen` (R, H, K), rotated for each place: (places * R, H, K, D)."""
+        steps = [chosen + place * REFERENCE_TOKENS for place in range(self.places)]
+        rotated = [rotate(keys, self.memory_cos[each], self.memory_sin[each]) for each in steps]
+        return torch.cat(rotated) / self.format.temperature
 
     @torch.no_grad()
     def _choose(
@@ -59,7 +81,8 @@ class LiveWrite:
 class LiveRead:
     """Attention of B contexts (B, T), padded at the end, over prefix, memories and themselves.
 
-    memories: (B, S) indices of written references, -1 where a context reads fewer than S.
+    memories: (B, S) indices of written references, -1 where a context reads fewer than S. With serial
+    positions S is at most `MEMORIES_PER_CHUNK`.
     """
 
     def __init__(
@@ -67,7 +90,9 @@ class LiveRead:
     ) -> None:
         fmt = written.format
         self.written, self.memories = written, memories.clamp(min=0)
-        batch = memories.shape[0]
+        batch, slots = memories.shape
+        place = torch.arange(slots, device=memories.device) if written.places > 1 else 0
+        self.placed = self.memories + place * len(written.lengths)  # rows of keys
         self.positions = transformer.context_start(fmt) + torch.arange(tokens, device=transformer.device)
         self.cos, self.sin = transformer.angles(self.positions)
         counts = written.counts[self.memories].where(memories >= 0, 0)  # (B, S)
@@ -86,16 +111,12 @@ class LiveRead:
         parts = [[x.expand(batch, -1, -1, -1) for x in self.written.prefix_kv[layer]]]
         mask = self.plain
         if layer in self.written.memories:
-            parts.append([self._read(x) for x in self.written.memories[layer]])
+            memory_keys, memory_values = self.written.memories[layer]
+            parts.append([_read(memory_keys, self.placed), _read(memory_values, self.memories)])
             mask = self.mask
         parts.append([keys, values])
         keys, values = (torch.cat(each, dim=2) for each in zip(*parts, strict=True))
         return attend(queries, keys, values, mask, scaling)
-
-    def _read(self, kept: torch.Tensor) -> torch.Tensor:
-        """(R, H, K, D) of all references to (B, H, S * K, D) of each context's own."""
-        mine = kept.index_select(0, self.memories.flatten()).view(*self.memories.shape, *kept.shape[1:])
-        return mine.transpose(1, 2).flatten(2, 3)
 
 
 class LivePlain:
@@ -104,7 +125,7 @@ class LivePlain:
     def __init__(self, transformer: Transformer, tokens: int) -> None:
         self.positions = torch.arange(tokens, device=transformer.device)
         self.cos, self.sin = transformer.angles(self.positions)
-        self.mask = _causal(transformer, tokens)
+        self.mask = causal(transformer, tokens)
 
     def attend(
         self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
@@ -128,7 +149,14 @@ def attend(
     return torch.matmul(weights, values).view(batch, -1, tokens, dim)
 
 
-def _causal(transformer: Transformer, tokens: int) -> torch.Tensor:
+def _read(kept: torch.Tensor, memories: torch.Tensor) -> torch.Tensor:
+    """Rows (R, H, K, D) of all references to (B, H, S * K, D) of each context's own, `memories` (B, S)."""
+    mine = kept.index_select(0, memories.flatten()).view(*memories.shape, *kept.shape[1:])
+    return mine.transpose(1, 2).flatten(2, 3)
+
+
+def causal(transformer: Transformer, tokens: int) -> torch.Tensor:
+    """An additive mask (1, 1, T, T)."""
     return _additive(causal_mask(tokens, tokens, transformer.device), transformer.dtype)
 
 

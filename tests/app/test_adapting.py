@@ -1,6 +1,7 @@
 """`attest adapt`: from a folder of questions to an adapter that the engine uses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ from gguf import GGUFReader
 from app.adapting import KEPT, evaluate, export, read_material, train
 from app.errors import AttestError
 from app.settings import Settings
+from engine.adapt.examining import Row
 from engine.adapt.training import Progress
 from engine.adapter import Adapter
 from engine.opening import open_engine
 from engine.protocol import Message
-from tests.app.conftest import attest_process
+from engine.selection import RULES
+from tests.app.conftest import attest, attest_process
 from tests.engine import tiny, tiny_gguf
 
 
@@ -57,6 +60,8 @@ def test_a_trained_adapter_is_measured_and_used(settings: Settings, data: Path, 
     assert len({row.n for row in rows}) == 1
     assert base[0].nll != adapted[0].nll  # two steps have changed something
     assert base[2].nll != base[3].nll  # wrong memories are not the right ones
+    assert {row.variant for row in rows} == {""}
+    assert all((row.law, row.medicine, row.general) == (row.nll, None, None) for row in rows)
 
     plain = open_engine(settings.model, adapter="none", cache=settings.model_cache)
     engine = open_engine(settings.model, adapter=str(folder), cache=settings.model_cache)
@@ -65,8 +70,36 @@ def test_a_trained_adapter_is_measured_and_used(settings: Settings, data: Path, 
     assert engine.fingerprint.id != plain.fingerprint.id
 
 
+def test_the_ladder_changes_one_thing_at_a_time(
+    settings: Settings, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "reader"
+    train(settings, data, folder, steps=2, seed=3, report=lambda progress: None)
+    for name in ("home", "model", "device"):
+        monkeypatch.setenv(f"ATTEST_{name.upper()}", str(getattr(settings, name)))
+    done = attest("adapt", "evaluate", folder, "--data", data, "--batches", "1", "--ladder", "--json")
+    assert done.status == 0, done.stderr
+    rows = [Row(**line) for line in done.lines]
+    plain = rows[: 4 + 3 + len(KEPT)]
+    assert {row.variant for row in plain} == {""}
+    ladder = {row.variant: row for row in rows[len(plain) :]}
+    assert list(ladder) == [
+        *("first half", "serial", "1 memory", "3 memories", "10 memories", "shuffled"),
+        *(f"selection {rule}" for rule in RULES),
+        *("codec fp32", "codec fp16", "codec int8"),
+    ]
+    own = next(row for row in plain if row.adapted and row.reads == "memory" and row.tokens_per_head == 32)
+    assert {(row.adapted, row.reads, row.tokens_per_head, row.n) for row in ladder.values()} == {
+        (True, "memory", 32, own.n)
+    }
+    assert ladder["codec int8"] == replace(own, variant="codec int8")
+    assert ladder["shuffled"].nll == pytest.approx(own.nll, abs=2e-4)
+    for variant in ("first half", "serial", "1 memory", "selection attention", "codec fp32"):
+        assert ladder[variant].nll != own.nll, variant
+
+
 def test_an_exported_model_needs_no_adapter(settings: Settings, data: Path, tmp_path: Path) -> None:
-    train(settings, data, tmp_path / "reader", steps=2, seed=0, report=lambda progress: None)
+    train(settings, data, tmp_path / "reader", steps=4, seed=0, report=lambda progress: None)
     export(settings, tmp_path / "reader", tmp_path / "merged", "merged")
     adapter = str(tmp_path / "reader")
     adapted = open_engine(settings.model, adapter=adapter, device="cpu", cache=settings.model_cache)

@@ -1,6 +1,7 @@
 """Lessons are made of what the documents say: right references, wrong ones, and the fixed sentence."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -123,6 +124,29 @@ def test_an_exam_has_the_same_references_as_text_beside_the_question() -> None:
         for i in sample.memories or ():
             body = text_of(batch.references[i][-10:]).strip()
             assert body in shown
+
+
+def test_the_same_is_asked_however_many_memories_are_read() -> None:
+    five = [sample for step in range(6) for sample in lessons(EXAM).batch(step).samples]
+    assert {len(sample.memories or ()) for sample in five} == {5}
+    for count in (1, 3, 10):
+        made = lessons(replace(EXAM, references=count))
+        batches = [(batch, sample) for batch in map(made.batch, range(6)) for sample in batch.samples]
+        assert [(each.prompt, each.answer) for _, each in batches] == [
+            (each.prompt, each.answer) for each in five
+        ]
+        for (batch, sample), usual in zip(batches, five, strict=True):
+            mine, known = sample.memories or (), usual.memories or ()
+            assert len(mine) == len(set(mine)) == min(count, len(batch.references))
+            assert f" {said(sample)}" in read(batch, sample)
+            fewer, more = sorted((mine, known), key=len)
+            assert [i for i in more if i in fewer] == list(fewer)
+
+
+def test_a_sample_knows_which_documents_it_is_about() -> None:
+    samples = lessons(Mix(**{**vars(ALWAYS), "plain": 1.0})).batch(0).samples
+    assert {sample.profile for sample in samples if sample.memories is not None} == {"legal"}
+    assert {sample.profile for sample in samples if sample.memories is None} == {""}
 
 
 def test_the_ceiling_reads_the_same_as_text() -> None:

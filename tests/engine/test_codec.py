@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from engine.codec import decode, encode
+from engine.codec import decode, encode, round_trip
 from engine.errors import MemoryMismatch
 from engine.format import MemoryFormat
 from engine.loading import LoadedModel
@@ -38,9 +38,28 @@ def test_fp16_and_fp32_round_as_numpy_does(vectors: np.ndarray) -> None:
         np.testing.assert_array_equal(back, vectors.astype(dtype).astype(np.float32))
 
 
+@pytest.mark.parametrize("codec", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@given(VECTORS)
+def test_a_round_trip_is_what_is_read_of_what_was_stored(
+    codec: str, dtype: torch.dtype, vectors: np.ndarray
+) -> None:
+    exact = torch.from_numpy(vectors).to(dtype)
+    read = decode(*encode(exact, codec), torch.device("cpu"), dtype)
+    torch.testing.assert_close(round_trip(exact, codec), read, rtol=0, atol=0)
+
+
+def test_the_gradient_passes_a_round_trip_untouched() -> None:
+    vectors = torch.randn(3, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    weights = torch.arange(24.0).view(3, 8)
+    torch.autograd.backward((round_trip(vectors, "int8") * weights).sum())
+    torch.testing.assert_close(vectors.grad, weights, rtol=0, atol=0)
+
+
 def test_an_unknown_codec_is_refused() -> None:
-    with pytest.raises(ValueError, match="pq"):
-        encode(torch.zeros(1, 4), "pq")
+    for store in (encode, round_trip):
+        with pytest.raises(ValueError, match="pq"):
+            store(torch.zeros(1, 4), "pq")
 
 
 @pytest.mark.parametrize("codec", ["fp32", "fp16", "int8"])
