@@ -81,7 +81,7 @@ def train(
     """Train an adapter for the chosen model into `folder`, or go on with one that is there.
 
     reads: "text" trains the same adapter to read the same references in its prompt, to compare with.
-    start: the folder of an adapter to go on from, with another seed, or it repeats the same lessons.
+    start: the folder of an adapter to go on from, with other lessons than its own.
     learning_rate: the highest; where training goes on from an adapter, by default a third of the usual one,
     which would first undo much of what was learnt.
 
@@ -106,14 +106,15 @@ def train(
         mix, exam, plan = AS_TEXT, TEXT_EXAM, replace(plan, tokens_per_head=(32,))
     if earlier is not None:
         earlier.check(loaded.weights_hash)
-        plan = replace(plan, start=earlier.hash, learning_rate=plan.learning_rate / 3)
+        plan = replace(plan, start=earlier, learning_rate=plan.learning_rate / 3)
     if learning_rate is not None:
         plan = replace(plan, learning_rate=learning_rate)
     try:
-        lessons = Lessons(*arguments, learnt, material.texts, seed, mix)
+        drawn = seed if earlier is None else f"{seed} after {earlier.hash}"
+        lessons = Lessons(*arguments, learnt, material.texts, drawn, mix)
         held_out = Lessons(*arguments, held, [], seed, exam)
         exams = [held_out.batch(number) for number in range(EXAMS)]
-        training = Training(loaded, plan, folder, lessons.batch, exams, earlier)
+        training = Training(loaded, plan, folder, lessons.batch, exams)
         reached = training.run(report, stop)
     except ValueError as error:
         raise AttestError(str(error)) from None

@@ -139,7 +139,7 @@ class Lessons:
         asked: Sequence[Asked],
         contexts: dict[str, Context],
         texts: Sequence[Context],
-        seed: int,
+        seed: int | str,
         mix: Mix = Mix(),
     ) -> None:
         self._tokenize, self._prompt_ids, self._end = tokenize, prompt_ids, end

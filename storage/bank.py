@@ -64,10 +64,7 @@ class Bank:
                 kept = connection.execute(
                     sa.select(sa.func.count()).where(*self._mine(), Memory.shard == shard).select_from(Memory)
                 ).scalar_one()
-        except BaseException:
-            self._shards.path(shard).unlink(missing_ok=True)
-            raise
-        if kept < len(entries):
+        finally:  # the rows decide, also about what was interrupted just before or after they were kept
             self._shards.agree(shard)
         return kept
 

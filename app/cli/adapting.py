@@ -45,9 +45,13 @@ def adapt() -> None:
     "--from",
     "start",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="An adapter to go on from; give another seed than its own, or it repeats the same lessons.",
+    help="An adapter to go on from, with other lessons than its own.",
 )
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="The highest.")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    help="The highest. [default: 0.0015; 0.0005 with --from]",
+)
 @as_json
 def train(
     folder: Path,

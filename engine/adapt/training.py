@@ -36,8 +36,8 @@ LOG, STATE = "training.jsonl", "state.pt"
 @dataclass(frozen=True)
 class Plan:
     """What to train and for how long. format: as the adapter will be used, its tokens per head apart, which
-    are drawn from `tokens_per_head` for each step, so that one adapter serves several formats. start: hash of
-    the adapter that training goes on from, "" for none.
+    are drawn from `tokens_per_head` for each step, so that one adapter serves several formats. start: the
+    adapter that training goes on from.
     """
 
     format: MemoryFormat
@@ -51,10 +51,11 @@ class Plan:
     tokens_per_head: tuple[int, ...] = (8, 16, 16, 32, 32, 64)
     evaluate_every: int = 130
     save_every: int = 50
-    start: str = ""
+    start: Adapter | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "format": self.format.to_json()}
+        start = "" if self.start is None else self.start.hash
+        return {**asdict(self), "format": self.format.to_json(), "start": start}
 
     def rate(self, step: int) -> float:
         """Rises over the warm-up, then falls linearly to zero."""
@@ -76,8 +77,8 @@ class Progress:
 class Training:
     """Trains `loaded` in place and keeps everything in `folder`.
 
-    batches: the batch of a step. held_out: measured every `evaluate_every` steps and at both ends. start: the
-    adapter of `plan.start`. Raises ValueError if that one is of another shape.
+    batches: the batch of a step. held_out: measured every `evaluate_every` steps and at both ends. Raises
+    ValueError if the adapter to go on from is of another shape.
     """
 
     def __init__(
@@ -87,14 +88,13 @@ class Training:
         folder: Path,
         batches: Callable[[int], Batch],
         held_out: Sequence[Batch],
-        start: Adapter | None = None,
     ) -> None:
         torch.manual_seed(plan.seed)
         self._plan, self._folder, self._batches, self._held_out = plan, folder, batches, held_out
         self._transformer = loaded.transformer
         self._model = lora.attach(loaded.transformer.model, loaded.info.model, plan.rank, plan.alpha)
-        if start is not None:
-            lora.start_from(self._model, start.folder)
+        if plan.start is not None:
+            lora.start_from(self._model, plan.start.folder)
         self._live = [p for p in self._model.parameters() if p.requires_grad]
         self._masters = [p.detach().float().clone().requires_grad_() for p in self._live]
         for live in self._live:

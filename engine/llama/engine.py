@@ -300,9 +300,8 @@ class LlamaEngine:
             with self._batcher.exclusive() as context:
                 self._readers += reading
                 if self._placing is not None and not self._readers:
-                    self._residents.make_room(
-                        context, (), 0
-                    )  # nobody reads them, everybody would look at them
+                    # nobody reads them, everybody would look at them
+                    self._residents.make_room(context, (), 0)
             try:
                 if reading:
                     yield Answer(self._batcher, sequence, self._placing, self._residents, self._room)

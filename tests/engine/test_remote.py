@@ -1,5 +1,6 @@
 """An engine in another process is the same engine; what goes wrong there is said here and stays there."""
 
+import errno
 import json
 import os
 import signal
@@ -288,6 +289,25 @@ def test_who_cannot_load_leaves_it_to_others(home: Path) -> None:
         with share(home, WANTED, Paced) as second:
             assert second.tokenize("x") == first.tokenize("x")
             assert second.owned
+
+
+@pytest.mark.parametrize(
+    "says", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")]
+)
+def test_on_a_disk_without_locks_everybody_loads_a_model(
+    home: Path, monkeypatch: pytest.MonkeyPatch, says: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def acquire(*_: object, **__: object) -> None:
+        raise says
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    for _ in range(2):
+        with share(home, WANTED, Paced) as engine:
+            assert engine.claim()
+            assert engine.info.model == "fake"
+            assert "cannot be shared" in caplog.text
+            assert not list(home.glob("engine/*"))
+        caplog.clear()
 
 
 def test_waiting_for_an_owner_that_loads_can_be_given_up(home: Path) -> None:

@@ -99,6 +99,10 @@ def test_docx_bombs_and_damage_are_refused(keep) -> None:
         Reading(keep("bomb.docx", bomb.getvalue()))
     with pytest.raises(errors.DamagedFile):
         Reading(keep("cut.docx", word(lambda d: d.add_paragraph("x"))[:-400]))
+    future = bytearray(word(lambda d: d.add_paragraph("x")))
+    future[future.rindex(b"PK\x01\x02") + 6] = 99  # the version of the format that is needed to unpack it
+    with pytest.raises(errors.UnsupportedFormat, match="of a kind that is not read"):
+        Reading(keep("future.docx", bytes(future)))
     with pytest.raises(errors.EmptyFile, match="no text"):
         Reading(keep("blank.docx", word(lambda d: None)))
 

@@ -1,15 +1,19 @@
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from safetensors import safe_open
 
+from storage.database import Database
 from storage.errors import FingerprintConflict, MemoryCorrupt, StorageError, UnsupportedArray
 from storage.shard import Shard, ShardDamaged, checksum, write_shard
 from storage.store import Store
@@ -174,6 +178,26 @@ def test_arrays_outlive_the_bank(store: Store, add_document: AddDocument) -> Non
     store.documents.delete(document_id)
     np.testing.assert_array_equal(read["keys"], memory(1)["keys"])
     assert bank.read([key]) == {}
+
+
+def test_what_is_interrupted_after_its_commit_is_kept(
+    store: Store, add_document: AddDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (key,) = store.references.of_document(add_document("a.txt", ["one"]))
+    bank = store.banks.open("print", PRINT)
+    write = Database.write
+
+    @contextmanager
+    def interrupted(self: Database) -> Iterator[sa.Connection]:
+        monkeypatch.setattr(Database, "write", write)
+        with self.write() as connection:
+            yield connection
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Database, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bank.write([(key, memory(1))])
+    np.testing.assert_array_equal(bank.read([key])[key]["keys"], memory(1)["keys"])
 
 
 def test_a_failed_commit_leaves_no_shard(

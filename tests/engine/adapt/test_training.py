@@ -126,18 +126,21 @@ def test_training_goes_on_from_an_adapter(loaded: LoadedModel, tmp_path: Path) -
     folder = tiny.save("llama", tmp_path / "again", initializer_range=0.3)
     again = loading.load(str(folder), dtype=torch.float32, device="cpu", cache=tmp_path / "cache")
     reports: list[Progress] = []
-    goes_on = plan(2, seed=1, start=earlier.hash)
-    Training(again, goes_on, tmp_path / "b", batch, [batch(0)], earlier).run(reports.append)
+    Training(again, plan(2, start=earlier), tmp_path / "b", batch, [batch(0)]).run(reports.append)
     assert reports[0].nll == learnt
     assert reports[-1].nll != learnt
+    anew = loading.load(str(folder), dtype=torch.float32, device="cpu", cache=tmp_path / "cache")
+    with pytest.raises(ValueError, match="other settings"):  # without the adapter it is another training
+        Training(anew, plan(2), tmp_path / "b", batch, []).run(reports.append)
 
 
 def test_an_adapter_of_another_rank_is_nothing_to_go_on_from(loaded: LoadedModel, tmp_path: Path) -> None:
     Training(loaded, plan(1), tmp_path / "a", batch, []).run(lambda progress: None)
     folder = tiny.save("llama", tmp_path / "again")
     again = loading.load(str(folder), dtype=torch.float32, device="cpu", cache=tmp_path / "cache")
+    earlier = Adapter.open(card(tmp_path / "a"))
     with pytest.raises(ValueError, match="do not fit"):
-        Training(again, plan(1, rank=4), tmp_path / "b", batch, [], Adapter.open(card(tmp_path / "a")))
+        Training(again, plan(1, rank=4, start=earlier), tmp_path / "b", batch, [])
 
 
 def test_the_base_stays_as_it_is(loaded: LoadedModel, tmp_path: Path) -> None:
