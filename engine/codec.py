@@ -33,6 +33,14 @@ def decode(
     return _decoded(torch.tensor(numbers).to(device), on_device, dtype)
 
 
+def decode_here(numbers: npt.NDArray[Any], scales: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
+    """`decode` to numpy, on the calling thread alone: between two tokens the other cores are llama.cpp's,
+    whose threads do not make room for torch's.
+    """
+    exact = numbers.astype(np.float32)
+    return exact if scales is None else exact * scales[..., None]
+
+
 def round_trip(vectors: torch.Tensor, codec: str) -> torch.Tensor:
     """What is read of (..., D) once it was stored: `decode` of `encode`, without leaving the device. The
     gradient passes as if nothing had been rounded (straight through, arXiv 1308.3432).

@@ -13,15 +13,12 @@ keeps the rotation of P-1, sits in front of the context.
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from engine.codec import decode
+from engine.codec import decode_here
 from engine.errors import MemoryMismatch
 from engine.format import REFERENCE_TOKENS, MemoryFormat
 from engine.llama.layout import State
 from engine.memory import ExplicitMemory
-
-_CPU = torch.device("cpu")
 
 
 class Placing:
@@ -46,8 +43,7 @@ class Placing:
         self.interleaved = interleaved
         self.start = prefix + fmt.width
         angles = np.arange(self.start)[:, None] * frequencies
-        self._cos = torch.from_numpy(np.cos(angles).astype(np.float32))
-        self._sin = torch.from_numpy(np.sin(angles).astype(np.float32))
+        self._cos, self._sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
         self._frequencies = frequencies
 
     @property
@@ -68,18 +64,24 @@ class Placing:
         """
         self._check(memory)
         offset = self.prefix + (place * REFERENCE_TOKENS if self.format.positions == "serial" else 0)
-        where = torch.from_numpy(memory.indices.astype(np.int64)) + offset
-        keys = decode(memory.keys, memory.key_scales, _CPU, torch.float32) / self.format.temperature
+        where = memory.indices.astype(np.intp) + offset
+        keys = decode_here(memory.keys, memory.key_scales) / np.float32(self.format.temperature)
         first, second = keys[..., : self.dim // 2], keys[..., self.dim // 2 :]
         cos, sin = self._cos[where], self._sin[where]
         real, imaginary = halves(self.dim, interleaved=self.interleaved)
-        rotated = torch.empty_like(keys)
-        rotated[..., real] = first * cos - second * sin
-        rotated[..., imaginary] = second * cos + first * sin
-        values = decode(memory.values, memory.value_scales, _CPU, torch.float32)
-        keys_of_cells, values_of_cells = _rows(rotated), _columns(values)
-        if not (_finite(keys_of_cells) and _finite(values_of_cells)):
-            raise _damaged()  # or too large for half precision
+        # cells lie as the cache takes them: keys by row, values by column, as without flash attention
+        rows = np.empty((self.layers, memory.tokens, self.heads, self.dim), dtype=np.float16)
+        columns = np.empty((self.layers, self.heads, self.dim, memory.tokens), dtype=np.float16)
+        rotated = rows.transpose(0, 2, 1, 3)  # (L, H, K, D)
+        with np.errstate(over="ignore"):  # what is too large for half precision is refused below
+            rotated[..., real] = first * cos - second * sin
+            rotated[..., imaginary] = second * cos + first * sin
+            columns[...] = decode_here(memory.values, memory.value_scales).transpose(0, 1, 3, 2)
+        if not (_finite(rows) and _finite(columns)):
+            raise _damaged()
+        width = self.heads * self.dim
+        keys_of_cells = rows.reshape(self.layers, memory.tokens, width)
+        values_of_cells = columns.reshape(self.layers, width, memory.tokens).transpose(0, 2, 1)
         positions = np.full(memory.tokens, self.prefix, dtype=np.int32)
         return State(positions, keys_of_cells, values_of_cells)
 
@@ -126,15 +128,3 @@ def halves(dim: int, *, interleaved: bool) -> tuple[slice, slice]:
 def _finite(half: npt.NDArray[np.float16]) -> bool:
     """By the exponent's bits, several times faster than numpy's own test of half precision."""
     return not bool(((half.view(np.uint16) & 0x7C00) == 0x7C00).any())
-
-
-def _rows(vectors: torch.Tensor) -> npt.NDArray[np.float16]:
-    """(L, H, K, D) -> (L, K, H * D) in half precision."""
-    rows: npt.NDArray[np.float16] = vectors.transpose(1, 2).flatten(2).to(torch.float16).numpy()
-    return rows
-
-
-def _columns(vectors: torch.Tensor) -> npt.NDArray[np.float16]:
-    """As `_rows`, but lying in memory as (L, H * D, K): how a cache without flash attention takes values."""
-    columns: npt.NDArray[np.float16] = vectors.transpose(2, 3).flatten(1, 2).to(torch.float16).numpy()
-    return columns.transpose(0, 2, 1)
