@@ -6,7 +6,6 @@ one of `ingest.document.MEDIA_TYPES` or refuses with what the file is instead.
 
 import re
 import zipfile
-from pathlib import Path
 
 from ingest.document import DOCX, HTML, MARKDOWN, PDF, TEXT
 from ingest.errors import (
@@ -18,6 +17,7 @@ from ingest.errors import (
     UnreadableDocument,
     UnsupportedFormat,
 )
+from ingest.readers.source import Source
 
 _HEAD_BYTES = 8192
 _PDF_HEADER_WITHIN = 1024  # PDF 32000-1, annex H.3, note 13: readers accept the header this late
@@ -56,7 +56,7 @@ _TEXT_SUFFIXES = {".md": MARKDOWN, ".markdown": MARKDOWN, ".htm": HTML, ".html":
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
-def sniff(path: Path) -> str:
+def sniff(path: Source) -> str:
     """Media type of a readable document.
 
     Raises MissingFile, PermissionDenied, EmptyFile, UnsupportedFormat or DamagedFile (the name promises a
@@ -82,7 +82,7 @@ def sniff(path: Path) -> str:
 PDF_MARK = b"%PDF-"
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Source) -> bytes:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -101,9 +101,9 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def _zip_type(path: Path) -> str:
+def _zip_type(path: Source) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path.open("rb")) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError):
         raise DamagedFile(
@@ -124,7 +124,7 @@ def _zip_type(path: Path) -> str:
     raise UnsupportedFormat(f"{path.name}: this is a ZIP archive; unpack it first")
 
 
-def _ole_reason(head: bytes, path: Path) -> str:
+def _ole_reason(head: bytes, path: Source) -> str:
     if "EncryptedPackage".encode("utf-16-le") in head or path.suffix.lower() in (".docx", ".xlsx", ".pptx"):
         return "this is an Office document locked with a password; save a copy without the password"
     return "this is an old Office file (.doc, .xls, .ppt); save it as .docx or PDF"
@@ -137,7 +137,7 @@ def _looks_like_text(head: bytes) -> bool:
     return 0 not in head and control <= len(head) // 100
 
 
-def _unknown(path: Path, why: str) -> UnreadableDocument:
+def _unknown(path: Source, why: str) -> UnreadableDocument:
     suffix = path.suffix.lower()
     if suffix in (".pdf", ".docx"):
         return DamagedFile(
@@ -146,7 +146,7 @@ def _unknown(path: Path, why: str) -> UnreadableDocument:
     return UnsupportedFormat(f"{path.name}: {why}; PDF, DOCX, HTML, Markdown and plain text are read")
 
 
-def _text_type(path: Path, head: bytes) -> str:
+def _text_type(path: Source, head: bytes) -> str:
     if _HTML_START.match(head.removeprefix(_BOMS[0])):
         return HTML
     if _XML_START.match(head.removeprefix(_BOMS[0])):

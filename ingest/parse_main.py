@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ingest import border
-from ingest.document import DOCX, HTML, MARKDOWN, PDF, Page, Read
+from ingest.document import PDF, Page
 from ingest.errors import DamagedFile, DiskFailed, EmptyFile, NoText, TooLarge, UnreadableDocument
 from ingest.limits import Limits
 
@@ -60,40 +60,20 @@ def _answers(path: Path, request: dict[str, Any], limits: Limits) -> Iterator[bo
         yield {"kind": "image"}, page_image(path, request["page"], request["width_px"], request["password"])
         return
     from ingest.media import sniff
+    from ingest.readers.dispatch import read_as
 
     media_type = request["media_type"] or sniff(path)
     any_text, pages, damaged = False, 0, 0
-    for item in _read(path, media_type, request["password"], limits):
+    for item in read_as(path, media_type, request["password"], limits):
         if isinstance(item, Page):
             pages += 1
+            if pages > limits.pages:
+                raise TooLarge(f"{path.name}: more than the limit of {limits.pages} pages; split the file")
             any_text = any_text or bool(item.text.strip())
             damaged += media_type == PDF and item.width is None
         yield border.pack(item)
     if not any_text:
         raise _no_text(path, media_type, pages, damaged)
-
-
-def _read(path: Path, media_type: str, password: str | None, limits: Limits) -> Read:
-    match media_type:
-        case x if x == PDF:
-            from ingest.readers.pdf import read_pdf
-
-            return read_pdf(path, password, limits.pages, limits.page_characters)
-        case x if x == DOCX:
-            from ingest.readers.docx import read_docx
-
-            return read_docx(path)
-        case x if x == HTML:
-            from ingest.readers.html import read_html
-
-            return read_html(path)
-        case x if x == MARKDOWN:
-            from ingest.readers.markdown import read_markdown
-
-            return read_markdown(path)
-    from ingest.readers.text import read_text
-
-    return read_text(path)
 
 
 def _no_text(path: Path, media_type: str, pages: int, damaged: int) -> UnreadableDocument:

@@ -5,10 +5,7 @@ and field codes do not. Word computes pages when it displays a document, so ther
 sections here.
 """
 
-import zipfile
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import docx
@@ -18,16 +15,14 @@ from docx.oxml.ns import qn
 from lxml import etree
 
 from ingest.document import DOCX, Read
-from ingest.errors import DamagedFile, TooLarge
+from ingest.readers.archive import BROKEN, damaged, embedded, open_archive
 from ingest.readers.clean import clean, one_line
 from ingest.readers.docx_styles import Numbering, Styles
 from ingest.readers.flow import Block, read_flow
+from ingest.readers.source import Source
 from ingest.readers.symbols import symbol
 
-_MAX_UNPACKED = 1024 * 2**20
-_MAX_RATIO = 200  # of unpacked to packed bytes; real documents stay below 50
-_SMALL = 64 * 2**20  # unpacked sizes up to here are harmless at any ratio
-
+_WHAT = "Word document"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _P, _TBL, _TR, _TC = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc")
 _SKIPPED = frozenset(
@@ -41,14 +36,14 @@ _NOTES = {qn("w:footnoteReference"): "", qn("w:endnoteReference"): "e"}
 _ID, _FONT, _CHAR = qn("w:id"), qn("w:font"), qn("w:char")
 
 
-def read_docx(path: Path) -> Read:
+def read_docx(path: Source) -> Read:
     """Yield the information and sections of a Word document.
 
-    Raises TooLarge for archives that unpack to far more than they should, DamagedFile for broken ones.
+    Raises what opening an archive raises (ingest.readers.archive), DamagedFile for broken documents.
     """
-    _check_size(path)
+    archive = open_archive(path, _WHAT)
     try:
-        document = docx.Document(str(path))
+        document = docx.Document(path.open("rb"))
         properties = document.core_properties
         named = {
             "author": properties.author,
@@ -57,31 +52,14 @@ def read_docx(path: Path) -> Read:
             "modified": properties.modified and properties.modified.isoformat(),
             "title": properties.title,
         }
-    except (OpcError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, etree.XMLSyntaxError) as error:
-        raise DamagedFile(
-            f"{path.name}: this Word document is damaged ({type(error).__name__}); re-save it in Word"
-        ) from None
+    except (OpcError, etree.XMLSyntaxError, *BROKEN) as error:
+        raise damaged(path, _WHAT, error) from None
     metadata = {name: text for name, value in named.items() if value and (text := one_line(value, 1000))}
     reader = _Reader(document)
     blocks = [*reader.blocks(document.element.body), *reader.notes()]
     title = metadata.get("title") or next((one_line(b.text) for b in blocks if b.level == 1), None)
     yield from read_flow(DOCX, title, metadata, blocks)
-
-
-def _check_size(path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError) as error:
-        raise DamagedFile(
-            f"{path.name}: this Word document is damaged ({type(error).__name__}); get a fresh copy of it"
-        ) from None
-    ratio = unpacked / max(path.stat().st_size, 1)
-    if unpacked > _MAX_UNPACKED or (unpacked > _SMALL and ratio > _MAX_RATIO):
-        raise TooLarge(
-            f"{path.name}: unpacks to {unpacked // 2**20} MiB, {ratio:.0f} times its size; "
-            "such files are not opened"
-        )
+    yield from embedded(archive)
 
 
 class _Reader:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from lxml import etree
@@ -12,6 +11,7 @@ from ingest.errors import DamagedFile
 from ingest.readers.clean import clean, one_line
 from ingest.readers.decoding import decode
 from ingest.readers.flow import Block, read_flow
+from ingest.readers.source import Source
 
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.I)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
@@ -29,7 +29,7 @@ _BLOCKS = frozenset(_BLOCK_TAGS.split())
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 
 
-def read_html(path: Path) -> Read:
+def read_html(path: Source) -> Read:
     """Yield the information and sections of an HTML file.
 
     Raises DamagedFile if no element can be found in it.

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -12,12 +11,13 @@ from ingest.readers.clean import clean
 from ingest.readers.decoding import decode
 from ingest.readers.flow import Block, read_flow
 from ingest.readers.html import blocks_of
+from ingest.readers.source import Source
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*\n", re.S)
 _FRONT_TITLE = re.compile(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.M)
 
 
-def read_markdown(path: Path) -> Read:
+def read_markdown(path: Source) -> Read:
     """Yield the information and sections of a Markdown file; titled by its front matter or first heading."""
     text = decode(path.read_bytes()).replace("\r\n", "\n")
     title = None

@@ -6,7 +6,6 @@ come without labels and outline, with a warning. A page that fails becomes an em
 
 from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,23 +23,27 @@ from ingest.errors import (
     WrongPassword,
 )
 from ingest.headings import HeadingDetector, place
+from ingest.limits import Limits
 from ingest.readers.hyphens import Hyphenation
 from ingest.readers.pdf_structure import OutlineEntry, Structure, read_structure
 from ingest.readers.pdf_text import open_pdf, page_text, plain_text
+from ingest.readers.source import Source
 
 _LOOK_AHEAD_PAGES = 100  # pages that are asked how the document hyphenates
 _TAIL_BYTES = 2048
 
 
-def read_pdf(path: Path, password: str | None, most_pages: int, most_characters: int) -> Read:
+def read_pdf(path: Source, password: str | None, limits: Limits) -> Read:
     """Yield the document's information, then its pages with warnings between them.
 
     Raises PasswordRequired, WrongPassword, NoPages, DamagedFile, UnsupportedFormat or TooLarge.
     """
     pdf = open_document(path, password)
     count = len(pdf)
-    if count > most_pages:
-        raise TooLarge(f"{path.name}: {count} pages are more than the limit of {most_pages}; split the file")
+    if count > limits.pages:
+        raise TooLarge(
+            f"{path.name}: {count} pages are more than the limit of {limits.pages}; split the file"
+        )
     encrypted = pdfium.FPDF_GetSecurityHandlerRevision(pdf) >= 0
     structure = read_structure(path, password if encrypted else None, count)
     yield DocumentInfo(PDF, structure.title, count, encrypted, structure.metadata)
@@ -48,10 +51,10 @@ def read_pdf(path: Path, password: str | None, most_pages: int, most_characters:
     if not _has_end_mark(path):
         # said of the last page, so that the document counts as partly read
         yield PageWarning(count, "the file ends early (no end-of-file mark); pages after this may be missing")
-    yield from _pages(pdf, structure, count, most_characters)
+    yield from _pages(pdf, structure, count, limits.page_characters)
 
 
-def open_document(path: Path, password: str | None) -> Any:
+def open_document(path: Source, password: str | None) -> Any:
     """A pypdfium2 document with at least one page; PDFium's refusals as our errors."""
     try:
         return open_pdf(path, password)
@@ -59,7 +62,7 @@ def open_document(path: Path, password: str | None) -> Any:
         raise _refusal(path, password, error.err_code) from None
 
 
-def _refusal(path: Path, password: str | None, code: int | None) -> UnreadableDocument:
+def _refusal(path: Source, password: str | None, code: int | None) -> UnreadableDocument:
     match code:
         case pdfium.FPDF_ERR_PASSWORD if password:
             return WrongPassword(f"{path.name}: the password does not open this PDF")
@@ -76,7 +79,7 @@ def _refusal(path: Path, password: str | None, code: int | None) -> UnreadableDo
     )
 
 
-def _has_end_mark(path: Path) -> bool:
+def _has_end_mark(path: Source) -> bool:
     with path.open("rb") as file:
         file.seek(0, 2)
         file.seek(max(0, file.tell() - _TAIL_BYTES))

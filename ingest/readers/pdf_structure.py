@@ -12,13 +12,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from pypdf import PdfReader
 
 from ingest.readers.clean import one_line
+from ingest.readers.source import Source
 
 _SECONDS = 20  # pypdf takes minutes over some broken cross-reference tables that PDFium repairs at once
 _MAX_ENTRIES = 20_000
@@ -52,7 +52,7 @@ class _OutOfTime(BaseException):
     """Not an Exception, so that no parser in between catches it."""
 
 
-def read_structure(path: Path, password: str | None, count: int) -> Structure:
+def read_structure(path: Source, password: str | None, count: int) -> Structure:
     """Structure of a PDF of `count` pages that PDFium has opened with `password`."""
     logging.disable(logging.CRITICAL)  # pypdf's complaints quote the document
     warnings.simplefilter("ignore")

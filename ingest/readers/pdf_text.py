@@ -8,6 +8,7 @@ import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pypdfium2.raw as pdfium
 
 from ingest.readers.clean import Codes, clean_codes, join_surrogates, to_text
 from ingest.readers.hyphens import MARK, Hyphenation
+from ingest.readers.source import Source
 from ingest.readers.symbols import is_private, symbol
 
 Boxes = npt.NDArray[np.float32]
@@ -157,6 +159,6 @@ def plain_text(page: Any) -> str:
         text_page.close()
 
 
-def open_pdf(path: Any, password: str | None) -> Any:
+def open_pdf(path: Source, password: str | None) -> Any:
     """A pypdfium2 document. Raises pypdfium2.PdfiumError with PDFium's `err_code`."""
-    return pypdfium2.PdfDocument(path, password=password)
+    return pypdfium2.PdfDocument(path if isinstance(path, Path) else path.read_bytes(), password=password)

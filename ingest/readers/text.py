@@ -2,18 +2,18 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from ingest.document import TEXT, DocumentInfo, Page, Read
 from ingest.headings import HeadingDetector
 from ingest.readers.clean import clean
 from ingest.readers.decoding import decode
 from ingest.readers.flow import Block, read_flow
+from ingest.readers.source import Source
 
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
 
 
-def read_text(path: Path) -> Read:
+def read_text(path: Source) -> Read:
     """Yield the information and pages (form feeds) or sections of a text file."""
     text = decode(path.read_bytes())
     pages = text.split("\f")

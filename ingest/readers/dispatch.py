@@ -1,0 +1,28 @@
+"""Which reader reads which media type; a parser is imported when the first file needs it.
+
+A new format is a line here, a name in ingest.document and a way to recognise it in ingest.media.
+"""
+
+from importlib import import_module
+from typing import cast
+
+from ingest.document import DOCX, HTML, MARKDOWN, PDF, TEXT, Read
+from ingest.limits import Limits
+from ingest.readers.source import Source
+
+# Each function takes the file; those of `_LIMITED` take the password and the limits too.
+_READERS: dict[str, tuple[str, str]] = {
+    PDF: ("ingest.readers.pdf", "read_pdf"),
+    DOCX: ("ingest.readers.docx", "read_docx"),
+    HTML: ("ingest.readers.html", "read_html"),
+    MARKDOWN: ("ingest.readers.markdown", "read_markdown"),
+    TEXT: ("ingest.readers.text", "read_text"),
+}
+_LIMITED = frozenset({PDF})
+
+
+def read_as(source: Source, media_type: str, password: str | None, limits: Limits) -> Read:
+    """What the reader of `media_type` yields for `source`."""
+    module, name = _READERS[media_type]
+    reader = getattr(import_module(module), name)
+    return cast(Read, reader(source, password, limits) if media_type in _LIMITED else reader(source))
