@@ -14,7 +14,21 @@ DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
 TEXT = "text/plain"
-MEDIA_TYPES = (PDF, DOCX, HTML, MARKDOWN, TEXT)
+RTF = "application/rtf"
+DOC = "application/msword"
+ODT = "application/vnd.oasis.opendocument.text"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+ODP = "application/vnd.oasis.opendocument.presentation"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+EPUB = "application/epub+zip"
+EML = "message/rfc822"
+CSV = "text/csv"
+TSV = "text/tab-separated-values"
+MEDIA_TYPES = (
+    PDF, DOCX, HTML, MARKDOWN, TEXT,
+    RTF, DOC, ODT, ODS, ODP, XLSX, PPTX, EPUB, EML, CSV, TSV,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,25 @@ A new format is a line here, a name in ingest.document and a way to recognise it
 from importlib import import_module
 from typing import cast
 
-from ingest.document import DOCX, HTML, MARKDOWN, PDF, TEXT, Read
+from ingest.document import (
+    CSV,
+    DOC,
+    DOCX,
+    EML,
+    EPUB,
+    HTML,
+    MARKDOWN,
+    ODP,
+    ODS,
+    ODT,
+    PDF,
+    PPTX,
+    RTF,
+    TEXT,
+    TSV,
+    XLSX,
+    Read,
+)
 from ingest.limits import Limits
 from ingest.readers.source import Source
 
@@ -17,8 +35,19 @@ _READERS: dict[str, tuple[str, str]] = {
     HTML: ("ingest.readers.html", "read_html"),
     MARKDOWN: ("ingest.readers.markdown", "read_markdown"),
     TEXT: ("ingest.readers.text", "read_text"),
+    RTF: ("ingest.readers.rtf", "read_rtf"),
+    DOC: ("ingest.readers.doc", "read_doc"),
+    ODT: ("ingest.readers.odf", "read_odt"),
+    ODS: ("ingest.readers.odf", "read_ods"),
+    ODP: ("ingest.readers.odf", "read_odp"),
+    XLSX: ("ingest.readers.xlsx", "read_xlsx"),
+    PPTX: ("ingest.readers.pptx", "read_pptx"),
+    EPUB: ("ingest.readers.epub", "read_epub"),
+    EML: ("ingest.readers.eml", "read_eml"),
+    CSV: ("ingest.readers.csv", "read_csv"),
+    TSV: ("ingest.readers.csv", "read_tsv"),
 }
-_LIMITED = frozenset({PDF})
+_LIMITED = frozenset({PDF, EML})
 
 
 def read_as(source: Source, media_type: str, password: str | None, limits: Limits) -> Read:

@@ -6,6 +6,7 @@ sections here.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import docx
@@ -21,6 +22,7 @@ from ingest.readers.docx_styles import Numbering, Styles
 from ingest.readers.flow import Block, read_flow
 from ingest.readers.source import Source
 from ingest.readers.symbols import symbol
+from ingest.readers.tables import Rows, table
 
 _WHAT = "Word document"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
@@ -31,6 +33,9 @@ _SKIPPED = frozenset(
 _BREAKS = frozenset({qn("w:br"), qn("w:cr")})
 _TEXT, _HYPHEN, _SYM = qn("w:t"), qn("w:noBreakHyphen"), qn("w:sym")
 _TABS = frozenset({qn("w:tab"), qn("w:ptab")})
+_TR_PR, _TC_PR, _TBL_HEADER = qn("w:trPr"), qn("w:tcPr"), qn("w:tblHeader")
+_GRID_BEFORE, _GRID_SPAN, _V_MERGE = qn("w:gridBefore"), qn("w:gridSpan"), qn("w:vMerge")
+_VAL = qn("w:val")
 _LONGEST_HEADING = 200  # heading styles are also used to make whole paragraphs bold
 _NOTES = {qn("w:footnoteReference"): "", qn("w:endnoteReference"): "e"}
 _ID, _FONT, _CHAR = qn("w:id"), qn("w:font"), qn("w:char")
@@ -101,17 +106,35 @@ class _Reader:
             if not any(parent.tag == f"{_MC}Fallback" for parent in box.iterancestors()):
                 yield from self.blocks(box)
 
-    def _table(self, table: Any) -> Iterator[Block]:
-        first = True
-        for row in _unwrapped(table, _TR):
-            cells = list(_unwrapped(row, _TC))
-            if len(cells) == 1:  # a frame around ordinary paragraphs
-                yield from self.blocks(cells[0])
+    def _table(self, element: Any) -> Iterator[Block]:
+        rows, heads = Rows(), 0
+        above: dict[int, str] = {}  # texts of cells that go on below, by column
+        for row in _unwrapped(element, _TR):
+            found = list(_unwrapped(row, _TC))
+            if len(found) == 1:  # a frame around ordinary paragraphs, or a title inside the table
+                yield from table(rows.rows, heads or None)
+                rows, heads = Rows(), 0
+                yield from self.blocks(found[0])
                 continue
-            texts = [" ".join(" ".join(block.text for block in self.blocks(cell)).split()) for cell in cells]
-            if any(texts):
-                yield Block(" | ".join(text for text in texts if text), tight=not first)
-                first = False
+            column = _number(row.find(f"{_TR_PR}/{_GRID_BEFORE}"))
+            if column:
+                rows.add("", column)
+            for cell in found:
+                span = max(_number(cell.find(f"{_TC_PR}/{_GRID_SPAN}")), 1)
+                merge = cell.find(f"{_TC_PR}/{_V_MERGE}")
+                if merge is None or merge.get(_VAL) == "restart":
+                    above[column] = self._cell(cell)
+                rows.add(above.get(column, ""), span)
+                column += span
+            rows.end_row()
+            if row.find(f"{_TR_PR}/{_TBL_HEADER}") is not None and heads == len(rows.rows) - 1:
+                heads += 1
+        if not heads and len(rows.rows) > 1 and _is_bold(element):
+            heads = 1
+        yield from table(rows.rows, heads or None)
+
+    def _cell(self, cell: Any) -> str:
+        return " ".join(" ".join(block.text for block in self.blocks(cell)).split())
 
     def _related(self, kind: str) -> Any:
         """Root element of a part beside the document, None if there is none or it is not XML."""
@@ -120,6 +143,25 @@ class _Reader:
             return etree.fromstring(blob, etree.XMLParser(resolve_entities=False, no_network=True))
         except (KeyError, ValueError, etree.XMLSyntaxError):
             return None
+
+
+def _number(element: Any) -> int:
+    text = element.get(_VAL, "") if element is not None else ""
+    return int(text) if text.isdecimal() and len(text) < 5 else 0
+
+
+def _is_bold(element: Any) -> bool:
+    """Whether all text of the first row is bold and the second row's is not."""
+    rows = list(islice(_unwrapped(element, _TR), 2))
+    bold = [
+        [
+            run.find(f"{qn('w:rPr')}/{qn('w:b')}") is not None
+            for run in row.iter(qn("w:r"))
+            if run.find(_TEXT) is not None
+        ]
+        for row in rows
+    ]
+    return len(bold) == 2 and bool(bold[0]) and all(bold[0]) and not all(bold[1])
 
 
 def _unwrapped(element: Any, tag: str) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from ingest.readers.clean import clean, one_line
 from ingest.readers.decoding import decode
 from ingest.readers.flow import Block, read_flow
 from ingest.readers.source import Source
+from ingest.readers.tables import Rows, table
 
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.I)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
@@ -22,7 +23,7 @@ _DROPPED_TAGS = """
 _BLOCK_TAGS = """
     address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption
     figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main nav ol p pre section summary
-    table tbody tfoot thead tr ul
+    table tbody td tfoot th thead tr ul
 """
 _DROPPED = frozenset(_DROPPED_TAGS.split())
 _BLOCKS = frozenset(_BLOCK_TAGS.split())
@@ -81,7 +82,7 @@ class _Walk:
         self._level: int | None = None
         self._mark = ""
         self._lists: list[int | None] = []  # next number of each open ordered list, None for bullets
-        self._cells: list[str] | None = None
+        self._table: _Table | None = None
 
     def blocks(self, root: Any) -> Iterator[Block]:
         walk = etree.iterwalk(root, events=("start", "end"))
@@ -97,10 +98,11 @@ class _Walk:
                 self._add(element.text)
                 continue
             if not (tag in _DROPPED or element.get("hidden") is not None):
-                if tag in ("td", "th"):
-                    self._close_cell()
-                elif tag in _BLOCKS:
-                    yield from self._flush(end_of_row=tag == "tr")
+                if tag in _BLOCKS:
+                    yield from self._flush()
+                if tag == "table" and self._table is not None:
+                    found, self._table = self._table, None
+                    yield from found.blocks()
                 self._close(tag)
             self._add(element.tail)
         yield from self._flush()
@@ -123,8 +125,10 @@ class _Walk:
                 self._mark = "• " if number is None else f"{number}. "
                 if number is not None:
                     self._lists[-1] = number + 1
-            case "tr":
-                self._cells = []
+            case "table" if _is_data(element):
+                self._table = _Table()
+            case "td" | "th" if self._table is not None:
+                self._table.open_cell(element)
             case "img":
                 self._add(element.get("alt"))
 
@@ -138,8 +142,10 @@ class _Walk:
                 self._lists.pop()
             case "li":
                 self._mark = ""
-            case "tr":
-                self._cells = None
+            case "td" | "th" if self._table is not None:
+                self._table.close_cell(" ".join(self._take().split()))
+            case "tr" if self._table is not None:
+                self._table.end_row()
 
     def _add(self, text: str | None) -> None:
         if text:
@@ -152,21 +158,59 @@ class _Walk:
             return text.strip("\n").rstrip()
         return "\n".join(line.strip() for line in re.sub(r" {2,}", " ", text).split("\n")).strip()
 
-    def _close_cell(self) -> None:
-        if self._cells is not None:
-            self._cells.append(" ".join(self._take().split()))
-
-    def _flush(self, end_of_row: bool = False) -> Iterator[Block]:
-        if self._cells is not None and not end_of_row:
+    def _flush(self) -> Iterator[Block]:
+        if self._table is not None and self._table.in_cell:
             self._text.append(" ")  # a paragraph inside a table cell
-            return
-        if self._cells is not None:
-            self._close_cell()
-            text = " | ".join(cell for cell in self._cells if cell)
-            if text:
-                yield Block(text, tight=True)
             return
         text = self._take()
         if text:
             yield Block(self._mark + text, self._level, tight=bool(self._mark))
             self._mark = ""
+
+
+class _Table:
+    """One table of data; rows of `th` alone, or inside `thead`, are its header."""
+
+    def __init__(self) -> None:
+        self._rows = Rows()
+        self._heads = 0
+        self._cell: Any = None
+        self._all_heads = True
+
+    @property
+    def in_cell(self) -> bool:
+        return self._cell is not None
+
+    def open_cell(self, element: Any) -> None:
+        self._cell = element
+        group = element.getparent().getparent()
+        in_head = group is not None and group.tag == "thead"
+        self._all_heads = self._all_heads and (in_head or element.tag == "th")
+
+    def close_cell(self, text: str) -> None:
+        if self._cell is not None:
+            self._rows.add(text, _number(self._cell, "colspan"), min(_number(self._cell, "rowspan"), 1000))
+        self._cell = None
+
+    def end_row(self) -> None:
+        before = len(self._rows.rows)
+        self._rows.end_row()
+        if self._all_heads and self._heads == before:
+            self._heads = len(self._rows.rows)
+        self._all_heads = True
+
+    def blocks(self) -> Iterator[Block]:
+        yield from table(self._rows.rows, self._heads or None)
+
+
+def _is_data(element: Any) -> bool:
+    """Whether a table holds data; one that holds other tables, or says so, only arranges the page."""
+    return (
+        element.get("role") not in ("presentation", "none")
+        and next(element.iterdescendants("table"), None) is None
+    )
+
+
+def _number(element: Any, name: str) -> int:
+    text = element.get(name, "1")
+    return int(text) if text.isdecimal() and len(text) < 6 else 1

@@ -12,6 +12,7 @@ from ingest.readers.decoding import decode
 from ingest.readers.flow import Block, read_flow
 from ingest.readers.html import blocks_of
 from ingest.readers.source import Source
+from ingest.readers.tables import Row, cells, table
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*\n", re.S)
 _FRONT_TITLE = re.compile(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.M)
@@ -36,7 +37,7 @@ def _blocks(tokens: list[Token]) -> Iterator[Block]:
     lists = 0
     markers: list[str] = []
     row: list[str] | None = None
-    rows = 0
+    rows: list[Row] = []
     for token in tokens:
         match token.type:
             case "heading_open":
@@ -52,13 +53,13 @@ def _blocks(tokens: list[Token]) -> Iterator[Block]:
             case "list_item_close" if markers:
                 markers.pop()
             case "table_open":
-                rows = 0
+                rows = []
+            case "table_close":
+                yield from table(rows, heads=1)
             case "tr_open":
                 row = []
             case "tr_close":
-                if row is not None and any(row):
-                    yield Block(" | ".join(row), tight=rows > 0)
-                    rows += 1
+                rows.append(cells(row or ()))
                 row = None
             case "inline":
                 text = clean(_inline(token.children or [])).strip()

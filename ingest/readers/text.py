@@ -20,7 +20,7 @@ def read_text(path: Source) -> Read:
     while len(pages) > 1 and not pages[-1].strip():
         pages.pop()  # a form feed after the last page
     if len(pages) == 1:
-        yield from read_flow(TEXT, None, {}, _paragraphs(clean(text)))
+        yield from read_flow(TEXT, None, {}, paragraphs(clean(text)))
         return
     yield DocumentInfo(TEXT, None, len(pages), False)
     detector = HeadingDetector()
@@ -29,7 +29,8 @@ def read_text(path: Source) -> Read:
         yield Page(number, str(number), page, headings=detector.merge(page))
 
 
-def _paragraphs(text: str) -> Iterator[Block]:
+def paragraphs(text: str) -> Iterator[Block]:
+    """Blocks of cleaned text: what blank lines keep apart."""
     for paragraph in _PARAGRAPH.split(text):
         body = paragraph.strip("\n").rstrip()
         if body.strip():
