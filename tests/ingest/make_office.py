@@ -157,9 +157,10 @@ def doc(paragraphs: list[tuple[str, int, bytes]], notes: str = "") -> bytes:
         fkp[place : place + 1 + len(properties)] = bytes([(len(properties) + 1) // 2]) + properties
         struct.pack_into("<I", fkp, 4 * at, offset)
         fkp[4 * (len(paragraphs) + 1) + 13 * at] = place // 2
-        offset += 2 * len(one)
+        offset += len(one.encode("utf-16-le"))
     struct.pack_into("<I", fkp, 4 * len(paragraphs), offset)
-    pieces = struct.pack("<II", 0, len(text) + len(notes)) + struct.pack("<HIH", 0, start, 0)
+    body, feet = (len(part.encode("utf-16-le")) // 2 for part in (text, notes))
+    pieces = struct.pack("<II", 0, body + feet) + struct.pack("<HIH", 0, start, 0)
     clx = b"\x02" + struct.pack("<I", len(pieces)) + pieces
     papx = struct.pack("<III", start, offset, pages_at)
     main = bytearray(512 * (pages_at + 1))
@@ -167,7 +168,7 @@ def doc(paragraphs: list[tuple[str, int, bytes]], notes: str = "") -> bytes:
     struct.pack_into("<H", main, 10, 0x0200)
     struct.pack_into("<H", main, 32, 14)
     struct.pack_into("<H", main, 62, 22)
-    struct.pack_into("<6i", main, 64 + 12, len(text), len(notes), 0, 0, 0, 0)
+    struct.pack_into("<6i", main, 64 + 12, body, feet, 0, 0, 0, 0)
     struct.pack_into("<H", main, 152, 93)
     struct.pack_into("<II", main, 154 + 8 * 13, 0, len(papx))
     struct.pack_into("<II", main, 154 + 8 * 33, len(papx), len(clx))
