@@ -127,7 +127,8 @@ def labelled(row: Row, labels: Sequence[str]) -> Iterator[str]:
 def is_header(rows: Sequence[Row]) -> bool:
     """Whether the first row names the columns, by its form: a wrong label misleads more than none.
 
-    Two columns may as well be names and values ("Name | Ann"), so there must be figures below words.
+    There must be figures below words, an empty corner, or short names above long texts; in two columns, which
+    may as well be names and values ("Name | Ann"), figures in the second alone.
     """
     if len(rows) < 3 or any(cell.span != 1 for cell in rows[0]):
         return False
@@ -142,7 +143,11 @@ def is_header(rows: Sequence[Row]) -> bool:
         and any(row[column].text for row in below)
         for column in range(len(names))
     ]
-    return len(names) > 2 or (figures[1] and not figures[0])
+    if len(names) == 2:
+        return figures[1] and not figures[0]
+    texts = [cell.text for row in below for cell in row if cell.text]
+    is_short = 3 * sum(map(len, names)) * len(texts) < sum(map(len, texts)) * len(names)
+    return any(figures) or not names[0] or is_short
 
 
 def is_value(name: str) -> bool:

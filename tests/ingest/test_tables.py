@@ -68,7 +68,9 @@ def test_cells_over_several_rows_are_said_in_each() -> None:
     [
         (("Due|Amount", "May|€ 5", "June|€ 6"), True),
         (("|2024|2025", "Fees|5|6", "Costs|7|8"), True),
-        (("Party|Role|Town", "Ann|Tenant|Ghent", "Bob|Owner|Bonn"), True),
+        (("|Tenant|Owner", "Rent|pays|gets", "Roof|uses|mends"), True),
+        (("Term|Duty|Note", f"a|{'long text ' * 9}|b", f"c|{'long text ' * 9}|d"), True),
+        (("Scoliosis|Otorrhea|Astigmatism", "Bone cyst|Rash|Pain", "Fever|Gout|Mumps"), False),  # a list
         (("Name|Ann", "Town|Ghent", "Role|Tenant"), False),  # names and values
         (("Due|Amount", "May|€ 5"), False),  # one row may as well be a second value
         (("Fees|5|6", "Costs|7|8", "Rest|9|1"), False),
@@ -115,7 +117,7 @@ def test_every_reference_of_a_long_table_names_its_columns(keep) -> None:
             assert body_lines
             assert all(line.split(": ")[0] in LABELS for line in body_lines)
             references += 1
-    assert references > 60
+    assert references > len(body)
 
 
 def test_all_formats_write_tables_the_same_way(keep) -> None:
