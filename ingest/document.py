@@ -14,7 +14,8 @@ DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
 TEXT = "text/plain"
-MEDIA_TYPES = (PDF, DOCX, HTML, MARKDOWN, TEXT)
+XML = "application/xml"
+MEDIA_TYPES = (PDF, DOCX, HTML, MARKDOWN, TEXT, XML)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from ingest.document import DOCX, HTML, MARKDOWN, PDF, TEXT
+from ingest.document import DOCX, HTML, MARKDOWN, PDF, TEXT, XML
 from ingest.errors import (
     DamagedFile,
     DiskFailed,
@@ -51,7 +51,7 @@ _ZIP_CONTENTS: tuple[tuple[str, str], ...] = (
 _HTML_START = re.compile(
     rb"\s*+(?:<!--(?:(?!-->).)*+-->\s*+)*+<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
 )
-_XML_START = re.compile(rb"\s*<\?xml\b|\s*<[a-z_][\w.-]*:[\w.-]+[\s>]", re.I)
+_XML_START = re.compile(rb"\s*<(?:\?xml\b|!doctype\s+(?!html)|[a-z_][\w.-]*:[\w.-]+[\s>])", re.I)
 _TEXT_SUFFIXES = {".md": MARKDOWN, ".markdown": MARKDOWN, ".htm": HTML, ".html": HTML, ".xhtml": HTML}
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
@@ -143,7 +143,7 @@ def _unknown(path: Path, why: str) -> UnreadableDocument:
         return DamagedFile(
             f"{path.name}: named {suffix} but {why}; it may be damaged, get a fresh copy of the file"
         )
-    return UnsupportedFormat(f"{path.name}: {why}; PDF, DOCX, HTML, Markdown and plain text are read")
+    return UnsupportedFormat(f"{path.name}: {why}; PDF, DOCX, HTML, XML, Markdown and plain text are read")
 
 
 def _text_type(path: Path, head: bytes) -> str:
@@ -152,10 +152,10 @@ def _text_type(path: Path, head: bytes) -> str:
     if _XML_START.match(head.removeprefix(_BOMS[0])):
         if re.search(rb"<html[\s>]", head, re.I):
             return HTML
-        raise UnsupportedFormat(f"{path.name}: this is XML; XML documents are not read yet")
+        return XML
     suffix = path.suffix.lower()
     if suffix == ".xml":
-        raise UnsupportedFormat(f"{path.name}: this is XML; XML documents are not read yet")
+        return XML
     if suffix in (".pdf", ".docx"):
         raise _unknown(path, "holds plain text without that format's header")
     return _TEXT_SUFFIXES.get(suffix, TEXT)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ingest import border
-from ingest.document import DOCX, HTML, MARKDOWN, PDF, Page, Read
+from ingest.document import DOCX, HTML, MARKDOWN, PDF, XML, Page, Read
 from ingest.errors import DamagedFile, DiskFailed, EmptyFile, NoText, TooLarge, UnreadableDocument
 from ingest.limits import Limits
 
@@ -91,6 +91,10 @@ def _read(path: Path, media_type: str, password: str | None, limits: Limits) -> 
             from ingest.readers.markdown import read_markdown
 
             return read_markdown(path)
+        case x if x == XML:
+            from ingest.readers.xml_document import read_xml
+
+            return read_xml(path)
     from ingest.readers.text import read_text
 
     return read_text(path)

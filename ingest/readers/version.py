@@ -3,7 +3,7 @@
 from functools import cache
 from importlib import metadata
 
-READERS = 1  # raise it with every change that lets readers read more: a format, a repair, text recognition
+READERS = 2  # raise it with every change that lets readers read more: a format, a repair, text recognition
 _LIBRARIES = ("pypdf", "pypdfium2", "python-docx", "lxml", "markdown-it-py")
 
 
