@@ -173,7 +173,7 @@ def _numbered(kind: Kind, match: re.Match[str], line: str, following: str, short
         return None  # a table of contents, or a row of figures
     if not rest:
         return Form(kind, number, words, False, True) if kind is Kind.SECTION else None
-    goes_on = following[:1].islower()  # the line is the first of a sentence
+    goes_on = following[:1].islower() and not rest.isupper()  # the line is the first of a sentence
     if (
         short
         and not goes_on

@@ -137,11 +137,16 @@ def _paragraphs(lines: list["_Line"], forms: list[Form | None]) -> set[int]:
         capitals = [i for i in run if (form := forms[i]) and form.kind is Kind.CAPITALS]
         body = lines[run[-1] + 1 : run[-1] + 3] if run else []
         heads = [forms[i] for i in range(index, min(index + 2, len(lines)))]
-        short = body and max(len(other.text) for other in body) < _BODY_LINE and not any(heads)
+        short = body and not any(heads) and not any(_is_prose(other.text) for other in body)
         if len(run) > _CAPITAL_LINES or short or any(len(lines[i].text) > _BODY_LINE * 2 for i in run):
             found.update(capitals)
         run = [index] if line.text.isupper() else []
     return found
+
+
+def _is_prose(line: str) -> bool:
+    """Whether a line below words in capitals is text that they head, not the next line of an address."""
+    return len(line) >= _BODY_LINE or line[-1] in ".:;?!"
 
 
 def _edge_key(line: str) -> str:
