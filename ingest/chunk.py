@@ -19,7 +19,7 @@ from engine.format import REFERENCE_TOKENS
 from engine.protocol import Tokens
 from ingest.document import Page
 from ingest.errors import ReferenceLimitTooSmall
-from ingest.headings import HeadingPath, extent
+from ingest.headings import HeadingPath, extent, has_title
 from ingest.sentences import Cut, cuts, is_character_border
 
 Tokenize = Callable[[str], Tokens]
@@ -90,7 +90,8 @@ class _Headers:
         """Whole if it fits; else the title's beginning and the deepest heading, each cut as needed."""
         if self._limit <= 0 or not (self._title or path):
             return []
-        deepest = path[-1:] if path else ()
+        titled = [index for index, part in enumerate(path) if has_title(part)]
+        deepest = path[titled[-1] :] if titled else path[-1:]
         for parts in ((self._title, *path), (self._title, *deepest)):
             ids = self._encoded(parts)
             if len(ids) <= self._limit:
@@ -121,7 +122,7 @@ class _Cutter:
         lines = [
             (heading.start, end)
             for heading, end in zip(self._headings, self._ends, strict=True)
-            if end > heading.start
+            if end > heading.start and has_title(heading.text)
         ]
         self._cuts = cuts(self._text, lines)
         self._places = sorted(self._cuts)

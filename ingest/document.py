@@ -25,9 +25,10 @@ EPUB = "application/epub+zip"
 EML = "message/rfc822"
 CSV = "text/csv"
 TSV = "text/tab-separated-values"
+XML = "application/xml"
 MEDIA_TYPES = (
     PDF, DOCX, HTML, MARKDOWN, TEXT,
-    RTF, DOC, ODT, ODS, ODP, XLSX, PPTX, EPUB, EML, CSV, TSV,
+    RTF, DOC, ODT, ODS, ODP, XLSX, PPTX, EPUB, EML, CSV, TSV, XML,
 )  # fmt: skip
 
 

@@ -1,61 +1,41 @@
 """Which lines of a page are headings, and the path of headings above any offset.
 
-Finds what lawyers and clinicians number and name: ARTICLE IV, Section 2.1, § 12, "1. DEFINITIONS",
-short lines in capitals, INDICATIONS AND USAGE, Methods. Conservative: a heading that is missed costs a word
-of context, a sentence mistaken for one misleads every reference below it. Knows text only, no format.
+`ingest.heading_lines` says what form a line has, `ingest.numbering` what level that form takes after those
+before it, on whichever page they stood. Knows text only, no format.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from ingest.document import Heading
+from ingest.heading_lines import Form, Kind, contents_lines, is_title, line_form
+from ingest.numbering import Numbering
 
-_MAX_LINE = 110
-_MAX_CAPITALS = 70
 _EDGE_LINES = 3  # lines at the top and bottom where running heads and feet live
 _RUNNING_AFTER = 2  # pages that must repeat a line before it is taken for a running head
+_LONGEST_HEADING = 120
+_LISTED_AFTER = 3  # headings in a row without text between them
+_CAPITAL_LINES = 2  # more in a row are a paragraph
+_BODY_LINE = 35  # characters; what stands below a heading is longer than lines of an address
 
 _LINE = re.compile(r"[^\n]+")
 _DIGITS = re.compile(r"\d+")
-_CLINICAL = re.compile(
-    r"""(?:\d{1,2}(?:\.\d{1,2})?\s+)?(?:
-    (?:FULL\s+PRESCRIBING\s+INFORMATION|BOXED\s+WARNING|INDICATIONS?\s+(?:AND|&)\s+USAGE|
-    DOSAGE\s+(?:AND|&)\s+ADMINISTRATION|DOSAGE\s+FORMS?\s+(?:AND|&)\s+STRENGTHS?|CONTRAINDICATIONS?|
-    WARNINGS?(?:\s+(?:AND|&)\s+PRECAUTIONS?)?|PRECAUTIONS|ADVERSE\s+REACTIONS?|DRUG\s+INTERACTIONS?|
-    USE\s+IN\s+SPECIFIC\s+POPULATIONS|OVERDOSAGE|DESCRIPTION|CLINICAL\s+PHARMACOLOGY|
-    NONCLINICAL\s+TOXICOLOGY|CLINICAL\s+STUDIES|HOW\s+SUPPLIED(?:/STORAGE\s+AND\s+HANDLING)?|
-    PATIENT\s+COUNSELING\s+INFORMATION|MECHANISM\s+OF\s+ACTION|PHARMACOKINETICS)|
-    (?i:abstract|background|introduction|objectives?|(?:materials?\s+and\s+)?methods|study\s+design|
-    statistical\s+analysis|eligibility\s+criteria|inclusion\s+criteria|exclusion\s+criteria|results|
-    discussion|conclusions?|limitations|references|acknowledge?ments?|appendix(?:\s+[a-z0-9]{1,3})?)
-    )\s*:?""",
-    re.X,
-)
-_ARTICLE = re.compile(
-    r"(?:ARTICLE|Article|CHAPTER|Chapter|PART|TITLE)\s+(?:[IVXLC]{1,7}|\d{1,3}|[A-Z])\b[.:—–-]?(.*)"
-)
-_SECTION = re.compile(
-    r"(?:(?:SECTION|Section|SEC\.|Sec\.)\s*|§\s*)(\d{1,4}(?:[.-]\d{1,4})*[a-z]?)(?:\([a-z0-9]{1,4}\))*[.:—–-]?(.*)"
-)
-_EXHIBIT = re.compile(
-    r"(?:EXHIBIT|Exhibit|SCHEDULE|Schedule|ANNEX|Annex|ATTACHMENT|Attachment|APPENDIX|Appendix)"
-    r"\s+[A-Z0-9][A-Z0-9.-]{0,5}[.:—–-]?(.*)"
-)
-_NUMBERED = re.compile(r"(\d{1,3}(?:\.\d{1,3}){0,4})(\.?)\s+(\S.*)")
-_ROMAN = re.compile(r"(?:[IVX]|[IVXLC]{2,6})\.\s+(\S.*)")
-_LETTER = re.compile(r"[A-Z]\.\s+(\S.*)")
-_CONTENTS = re.compile(
-    r".*(?:\t|\.{3,}|…|\. \. )[\s.]*[\divxlc-]{1,7}|.*\d-\d{1,3}"
-)  # a line of a table of contents
-_ENDS_IN_NUMBER = re.compile(r".*\s[\d-]{1,7}")
-_SENTENCE_INSIDE = re.compile(r"[.;!?]\s+\S")
-_MINOR_WORDS = "a an and as at but by for from in into of on or per the to under upon with vs via"
-_MINOR = frozenset(_MINOR_WORDS.split())
+_WORD = re.compile(r"[^\W\d_]{3}")
+
+
+class _Line:
+    """A line that is not blank. start, end: of its words, in the page's text."""
+
+    def __init__(self, start: int, raw: str) -> None:
+        self.text = raw.strip()
+        self.start = start + len(raw) - len(raw.lstrip())
+        self.end = start + len(raw)
 
 
 class HeadingDetector:
-    """Finds headings page after page; remembers page edges so as to ignore running heads and feet.
+    """Finds headings page after page; remembers numbering, and page edges to ignore running heads and feet.
 
     below: deepest level that the document itself declares (outline, styles); found headings go below it.
     """
@@ -63,32 +43,54 @@ class HeadingDetector:
     def __init__(self, below: int = 0) -> None:
         self._below = below
         self._edges: Counter[str] = Counter()
+        self._numbering = Numbering()
+        self._pages = 0
 
     def merge(self, text: str, declared: Sequence[Heading] = ()) -> tuple[Heading, ...]:
         """Declared headings and those found in `text`, ordered; a line is a heading only once."""
-        taken = {_line_start(text, heading.start) for heading in declared}
-        found = [heading for heading in self._find(text) if heading.start not in taken]
+        taken = {(_line_start(text, heading.start), extent(text, heading)) for heading in declared}
+        found = self._find(text, sorted(taken))
         # A declared heading that was not found on the page stands at 0, above what starts there.
         return tuple(sorted([*declared, *found], key=lambda h: (h.start, h.level)))
 
-    def _find(self, text: str) -> list[Heading]:
-        lines = [(m.start(), m.group()) for m in _LINE.finditer(text) if not m.group().isspace()]
-        repeated = self._running([line for _, line in lines])
-        found = []
-        for index, (start, line) in enumerate(lines):
-            stripped = line.strip()
-            level = line_level(stripped)
-            if level is None or _edge_key(stripped) in repeated:
+    def _find(self, text: str, taken: list[tuple[int, int]]) -> list[Heading]:
+        lines = [_Line(m.start(), m.group()) for m in _LINE.finditer(text) if not m.group().isspace()]
+        self._pages += 1
+        repeated = self._running([line.text for line in lines])
+        forms = [line_form(line.text, after.text) for line, after in pairwise([*lines, _Line(0, "")])]
+        skipped = contents_lines([line.text for line in lines]) | _listed(forms) | _paragraphs(lines, forms)
+        found: list[Heading] = []
+        declared_to = 0
+        for index, (line, form) in enumerate(zip(lines, forms, strict=True)):
+            while taken and taken[0][0] <= line.start:
+                self._numbering.restart()  # what is found is below what is declared
+                declared_to = taken.pop(0)[1]
+                if declared_to <= line.start:
+                    declared_to = line.end  # its words are not those of the line
+            if line.start < declared_to:
                 continue
-            if stripped.isupper() and index and _continues_capitals(lines[index - 1][1], lines, index):
+            if form is None or index in skipped or _edge_key(line.text) in repeated:
                 continue
-            offset = start + len(line) - len(line.lstrip())
-            found.append(Heading(offset, self._below + level, " ".join(stripped.split()).rstrip(" :.—–-")))
+            if self._is_filed(form) and index < _EDGE_LINES:
+                continue
+            following = lines[index + 1].text if index + 1 < len(lines) else ""
+            level = self._numbering.level(form)
+            if level is not None:
+                words = form.words
+                if _is_continued(form, line, lines[index + 1 : index + 2], forms[index + 1 : index + 2]):
+                    skipped.add(index + 1)
+                    words = f"{words} {following}"
+                words = " ".join(words.split()).rstrip(" :.—–-")
+                found.append(Heading(line.start, self._below + level, words))
         return found
+
+    def _is_filed(self, form: Form) -> bool:
+        """Whether an exhibit with a number stands at the top of the first page: what a filing calls it."""
+        return self._pages == 1 and form.kind is Kind.EXHIBIT and form.words.split()[1].rstrip(".:").isdigit()
 
     def _running(self, lines: list[str]) -> set[str]:
         """Edge lines of this page that earlier pages had too."""
-        edges = {_edge_key(line.strip()) for line in [*lines[:_EDGE_LINES], *lines[-_EDGE_LINES:]]}
+        edges = {_edge_key(line) for line in [*lines[:_EDGE_LINES], *lines[-_EDGE_LINES:]]}
         repeated = {key for key in edges if self._edges[key] >= _RUNNING_AFTER}
         self._edges.update(edges)
         if len(self._edges) > 5000:
@@ -96,67 +98,55 @@ class HeadingDetector:
         return repeated
 
 
-def line_level(line: str) -> int | None:
-    """Level of a line (stripped) that is a heading by its form, 1..5, else None."""
-    if not 3 <= len(line) <= _MAX_LINE or line[-1] in ",;" or not any(c.isalpha() for c in line):
-        return None
-    if _CONTENTS.fullmatch(line):
-        return None
-    if _CLINICAL.fullmatch(line):
-        return 2
-    if match := _ARTICLE.fullmatch(line):
-        return 1 if _is_title(match.group(1)) else None
-    if match := _EXHIBIT.fullmatch(line):
-        return 1 if _is_title(match.group(1)) else None
-    if match := _SECTION.fullmatch(line):
-        return 2 + min(match.group(1).count("."), 2) if _is_title(match.group(2)) else None
-    if match := _NUMBERED.fullmatch(line):
-        number, dot, title = match.groups()
-        if not dot and "." not in number and not title.isupper():
-            return None  # "12 patients were", "2020 Annual Report"
-        if _ENDS_IN_NUMBER.fullmatch(title):
-            return None  # a table of contents, or a row of figures
-        return min(2 + number.count("."), 5) if _is_title(title) and title[0].isalpha() else None
-    if match := _ROMAN.fullmatch(line):
-        return 1 if _is_title(match.group(1)) else None
-    if match := _LETTER.fullmatch(line):
-        return 2 if _is_title(match.group(1)) else None
-    return 2 if _is_capitals(line) else None
-
-
-def _is_title(text: str) -> bool:
-    """Nothing, capitals, or words that start with capitals like a title; never a whole sentence."""
-    text = text.strip()
-    if not text:
-        return True
-    if len(text) > 80 or _SENTENCE_INSIDE.search(text):
+def _is_continued(form: Form, line: "_Line", after: list["_Line"], forms: list[Form | None]) -> bool:
+    """Whether the next line is the rest of the heading: "ARTICLE IV"'s title, a second line in capitals."""
+    if not after or len(line.text) + len(after[0].text) > _LONGEST_HEADING:
         return False
-    words = [word.strip("()[]“”\"'’.,:;/&-–—") for word in text.split()]
-    words = [word for word in words if word and word[0].isalpha()]
-    if not words or not words[0][0].isupper():
-        return False
-    major = [word for word in words if word.lower() not in _MINOR]
-    capitalised = sum(word[0].isupper() for word in major)
-    return len(words) <= 12 and capitalised >= 0.7 * len(major) and (capitalised > 1 or len(words) <= 3)
+    below = forms[0]
+    if form.kind in (Kind.ARTICLE, Kind.EXHIBIT):
+        plain = below is None or below.kind in (Kind.CAPITALS, Kind.CLINICAL)
+        return not form.titled and plain and len(after[0].text) >= 3 and is_title(after[0].text)
+    both = below is not None and below.kind is form.kind is Kind.CAPITALS
+    return both and after[0].start == line.end + 1
 
 
-def _is_capitals(line: str) -> bool:
-    letters = [c for c in line if c.isalpha()]
-    words = [word for word in line.split() if sum(c.isalpha() for c in word) >= 2]
-    if len(letters) < 5 or len(line) > _MAX_CAPITALS or not words:
-        return False
-    if not all(c.isupper() for c in letters) or len(letters) < 0.6 * len(line.replace(" ", "")):
-        return False
-    return len(words) >= 2 or len(letters) >= 8
+def _listed(forms: list[Form | None]) -> set[int]:
+    """Headings one after the other with nothing between them: a list of contents or of exhibits."""
+    found: set[int] = set()
+    run: list[int] = []
+    for index, form in enumerate([*forms, None]):
+        before = forms[run[-1]] if run else None
+        if form and before and form.whole and form.number and form.kind is before.kind:
+            run.append(index)
+            continue
+        if len(run) >= _LISTED_AFTER:
+            found.update(run)
+        run = [index] if form and form.whole and form.number else []
+    return found
 
 
-def _continues_capitals(before: str, lines: list[tuple[int, str]], index: int) -> bool:
-    """Whether a line in capitals is the middle of a paragraph in capitals (a disclaimer), not a heading."""
-    before = before.strip()
-    if len(before) > 40 and before.isupper() and before[-1] not in ".:":
-        return True
-    after = lines[index + 1][1].strip() if index + 1 < len(lines) else ""
-    return len(after) > 40 and after.isupper() and not _is_capitals(after)
+def _paragraphs(lines: list["_Line"], forms: list[Form | None]) -> set[int]:
+    """Lines in capitals that are no headings: part of a paragraph in capitals, an address, a signature."""
+    found: set[int] = set()
+    run: list[int] = []
+    for index, line in enumerate([*lines, _Line(0, "")]):
+        joined = run and lines[run[-1]].end + 1 == line.start and line.text.isupper()
+        if joined:
+            run.append(index)
+            continue
+        capitals = [i for i in run if (form := forms[i]) and form.kind is Kind.CAPITALS]
+        body = lines[run[-1] + 1 : run[-1] + 3] if run else []
+        heads = [forms[i] for i in range(index, min(index + 2, len(lines)))]
+        short = body and not any(heads) and not any(_is_prose(other.text) for other in body)
+        if len(run) > _CAPITAL_LINES or short or any(len(lines[i].text) > _BODY_LINE * 2 for i in run):
+            found.update(capitals)
+        run = [index] if line.text.isupper() else []
+    return found
+
+
+def _is_prose(line: str) -> bool:
+    """Whether a line below words in capitals is text that they head, not the next line of an address."""
+    return len(line) >= _BODY_LINE or line[-1] in ".:;?!"
 
 
 def _edge_key(line: str) -> str:
@@ -188,6 +178,11 @@ def place(text: str, title: str, after: int = 0) -> int | None:
     return best
 
 
+def has_title(heading: str) -> bool:
+    """Whether a heading says more than where it stands: "2.1 Term", not "2.1" or "(b)"."""
+    return _WORD.search(heading) is not None
+
+
 def extent(text: str, heading: Heading) -> int:
     """End of the heading's own words in the page's text; `heading.start` if they are not there."""
     words = heading.text.split()
@@ -197,7 +192,7 @@ def extent(text: str, heading: Heading) -> int:
     end = text.find("\n", match.end())
     rest = text[match.end() : len(text) if end < 0 else end]
     # "Section 2.1 Term" with the rest of its line; a run-in heading ends where its own words do.
-    return match.end() + len(rest) if len(rest) <= 4 else match.end()
+    return match.end() + (len(rest) if len(rest) <= 4 else len(rest) - len(rest.lstrip(".:—–")))
 
 
 class HeadingPath:

@@ -28,6 +28,7 @@ from ingest.document import (
     TEXT,
     TSV,
     XLSX,
+    XML,
 )
 from ingest.errors import (
     DamagedFile,
@@ -84,7 +85,7 @@ _OLE_REFUSED = (
 _HTML_START = re.compile(
     rb"\s*+(?:<!--(?:(?!-->).)*+-->\s*+)*+<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
 )
-_XML_START = re.compile(rb"\s*<\?xml\b|\s*<[a-z_][\w.-]*:[\w.-]+[\s>]", re.I)
+_XML_START = re.compile(rb"\s*<(?:\?xml\b|!doctype\s+(?!html)|[a-z_][\w.-]*:[\w.-]+[\s>])", re.I)
 _TEXT_SUFFIXES = {
     ".md": MARKDOWN, ".markdown": MARKDOWN, ".htm": HTML, ".html": HTML, ".xhtml": HTML,
     ".csv": CSV, ".tsv": TSV, ".tab": TSV, ".eml": EML,
@@ -219,7 +220,7 @@ def _unknown(path: Source, why: str) -> UnreadableDocument:
         )
     return UnsupportedFormat(
         f"{path.name}: {why}; PDF, Word, Excel, PowerPoint, OpenDocument, RTF, EPUB, mail, "
-        "HTML, Markdown, CSV and plain text are read"
+        "HTML, XML, Markdown, CSV and plain text are read"
     )
 
 
@@ -229,12 +230,12 @@ def _text_type(path: Source, head: bytes) -> str:
     if _XML_START.match(head.removeprefix(_BOMS[0])):
         if re.search(rb"<html[\s>]", head, re.I):
             return HTML
-        raise UnsupportedFormat(f"{path.name}: this is XML; XML documents are not read yet")
+        return XML
     if _MAIL_START.match(head) and _MAIL_FIELD.search(head):
         return EML
     suffix = path.suffix.lower()
     if suffix == ".xml":
-        raise UnsupportedFormat(f"{path.name}: this is XML; XML documents are not read yet")
+        return XML
     if suffix in _BINARY_SUFFIXES:
         raise _unknown(path, "holds plain text without that format's header")
     return _TEXT_SUFFIXES.get(suffix, TEXT)

@@ -23,6 +23,7 @@ from ingest.document import (
     TEXT,
     TSV,
     XLSX,
+    XML,
     Read,
 )
 from ingest.limits import Limits
@@ -46,6 +47,7 @@ _READERS: dict[str, tuple[str, str]] = {
     EML: ("ingest.readers.eml", "read_eml"),
     CSV: ("ingest.readers.csv", "read_csv"),
     TSV: ("ingest.readers.csv", "read_tsv"),
+    XML: ("ingest.readers.xml_document", "read_xml"),
 }
 _LIMITED = frozenset({PDF, EML})
 

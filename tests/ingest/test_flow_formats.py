@@ -9,7 +9,7 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 
 from ingest import errors, media
-from ingest.document import DOCX, HTML, MARKDOWN, PDF, TEXT
+from ingest.document import DOCX, HTML, MARKDOWN, PDF, TEXT, XML
 from ingest.readers.flow import SECTION_CHARACTERS
 from tests.ingest.conftest import Reading
 from tests.ingest.make_pdf import make_pdf, text_sheet
@@ -215,7 +215,6 @@ def test_control_characters_and_surrogates_never_pass(keep) -> None:
 
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
-XML = "XML documents are not read yet"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
 
@@ -227,8 +226,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
         ("a.pdf", b"\x00\x01\x02" * 50, errors.DamagedFile, "damaged"),
         ("a.docx", b"\xff\xd8\xff\xe0" + PNG, errors.UnsupportedFormat, "JPEG"),
         ("a.doc", OLE, errors.DamagedFile, "old Office file"),
-        ("a.xml", b"<?xml version='1.0'?><a/>", errors.UnsupportedFormat, XML),
-        ("a.xml", b"<document><p>x</p></document>", errors.UnsupportedFormat, XML),
+        ("a.xml", b"<?xml version='1.0'?><a/>", errors.UnsupportedFormat, "holds data but no sentences"),
         ("a.rtf", rb"{\rtf1", errors.EmptyFile, "no text"),
         ("a.bin", bytes(range(256)), errors.UnsupportedFormat, "not a format that is known"),
         ("a.docx", b"PK\x03\x04 broken", errors.DamagedFile, "table of contents"),
@@ -246,6 +244,8 @@ def test_content_decides_and_not_the_name(keep) -> None:
     assert media.sniff(keep("page.pdf", b"  <!-- c --><!DOCTYPE html><p>x")) == HTML
     assert media.sniff(keep("notes.md", b"MZ is how this plain text starts")) == MARKDOWN
     assert media.sniff(keep("noname", b"BMI is plain text too")) == TEXT
+    assert media.sniff(keep("noname", b"<!DOCTYPE article><article/>")) == XML
+    assert media.sniff(keep("label.txt", b"<?xml version='1.0'?><document/>")) == XML
 
 
 def test_recognising_html_is_quick_on_any_bytes(keep) -> None:
