@@ -64,4 +64,20 @@ class PageWarning:
     message: str
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where a reading that was interrupted goes on, and what a reader has to know of the pages before.
+
+    after: the last page that is not needed again. spoken: whether any page so far had text. damaged: how many
+    could not be read. edges: of each page so far, its first and last lines (`ingest.headings.edge_lines`).
+    """
+
+    after: int = 0
+    spoken: bool = False
+    damaged: int = 0
+    edges: tuple[tuple[str, ...], ...] = ()
+
+
+BEGINNING = Start()
+
 Read = Iterator[DocumentInfo | Page | PageWarning]

@@ -86,6 +86,10 @@ class HeadingDetector:
             found.append(Heading(offset, self._below + level, " ".join(stripped.split()).rstrip(" :.—–-")))
         return found
 
+    def pass_by(self, edge_lines: Iterable[str]) -> None:
+        """Remember the edges of a page without finding its headings; `edge_lines` are those of `text`."""
+        self._running(list(edge_lines))
+
     def _running(self, lines: list[str]) -> set[str]:
         """Edge lines of this page that earlier pages had too."""
         edges = {_edge_key(line.strip()) for line in [*lines[:_EDGE_LINES], *lines[-_EDGE_LINES:]]}
@@ -94,6 +98,12 @@ class HeadingDetector:
         if len(self._edges) > 5000:
             self._edges = Counter(dict(self._edges.most_common(1000)))
         return repeated
+
+
+def edge_lines(text: str) -> tuple[str, ...]:
+    """The lines at the top and bottom of a page, all that a detector remembers of it."""
+    lines = [line for line in _LINE.findall(text) if not line.isspace()]
+    return tuple(lines if len(lines) <= 2 * _EDGE_LINES else lines[:_EDGE_LINES] + lines[-_EDGE_LINES:])
 
 
 def line_level(line: str) -> int | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ingest import border
-from ingest.document import DOCX, HTML, MARKDOWN, PDF, Page, Read
+from ingest.document import DOCX, HTML, MARKDOWN, PDF, Page, PageWarning, Read, Start
 from ingest.errors import DamagedFile, DiskFailed, EmptyFile, NoText, TooLarge, UnreadableDocument
 from ingest.limits import Limits
 
@@ -62,8 +62,14 @@ def _answers(path: Path, request: dict[str, Any], limits: Limits) -> Iterator[bo
     from ingest.media import sniff
 
     media_type = request["media_type"] or sniff(path)
-    any_text, pages, damaged = False, 0, 0
-    for item in _read(path, media_type, request["password"], limits):
+    start = Start(**request["start"])
+    any_text, pages, damaged = start.spoken, start.after, start.damaged
+    for item in _read(path, media_type, request["password"], limits, start):
+        # what reads a whole file at once reads it again; nothing behind the border needs these pages again
+        if (isinstance(item, Page) and item.number <= start.after) or (
+            isinstance(item, PageWarning) and item.page is not None and item.page <= start.after
+        ):
+            continue
         if isinstance(item, Page):
             pages += 1
             any_text = any_text or bool(item.text.strip())
@@ -73,12 +79,12 @@ def _answers(path: Path, request: dict[str, Any], limits: Limits) -> Iterator[bo
         raise _no_text(path, media_type, pages, damaged)
 
 
-def _read(path: Path, media_type: str, password: str | None, limits: Limits) -> Read:
+def _read(path: Path, media_type: str, password: str | None, limits: Limits, start: Start) -> Read:
     match media_type:
         case x if x == PDF:
             from ingest.readers.pdf import read_pdf
 
-            return read_pdf(path, password, limits.pages, limits.page_characters)
+            return read_pdf(path, password, limits.pages, limits.page_characters, start)
         case x if x == DOCX:
             from ingest.readers.docx import read_docx
 

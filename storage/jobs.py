@@ -1,9 +1,10 @@
 """The queue: which worker does what, how far it is, and what happens when a worker dies.
 
-A worker claims a job for a lease and renews it by reporting progress; when the lease runs out, another
-worker may take the job over. Order: priority, then the collection that was served longest ago (so that a
-thousand files in one do not starve another), then first come first served. Several processes may claim at
-once: SQLite's write lock decides.
+A worker claims a job for a lease and renews it while it works; when the lease runs out, or its process is
+known to be dead, another worker takes the job over. Attempts are counted since something was last kept, so
+only a job on which workers die without getting any further fails; a worker that ended together with the app
+which had started it does not count against the job. Several processes may claim at once: SQLite's write lock
+decides. Which job is next, `storage.order` says.
 """
 
 import time
@@ -13,14 +14,17 @@ from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
+from storage import order
 from storage.codec import clean
 from storage.collections import collection_id_of
 from storage.database import Database
 from storage.errors import DocumentNotFound, JobLost, JobNotFound
-from storage.records import SEARCHABLE, JobKind, JobRow, JobStatus, Stage
-from storage.schema import Document, Job
+from storage.records import SEARCHABLE, JobKind, JobReason, JobRow, JobStatus, Stage
+from storage.schema import Checkpoint, Document, Job, Worker
+from storage.workers import is_dead, lost_its_app, worker_row
 
 MAX_ATTEMPTS = 3
+MOST_REASONS = 20
 DIED = "the worker died three times on this document; retry it, or remove it if it happens again"
 _IDLE: dict[str, Any] = {"owner": None, "lease_until": None}
 
@@ -68,12 +72,13 @@ class Jobs:
     ) -> JobRow | None:
         """The next job, now running and ours for `lease_seconds`; None if there is nothing to do.
 
-        Running jobs whose lease ran out are taken over, or failed after `MAX_ATTEMPTS` attempts.
+        Running jobs whose lease ran out or whose worker is dead are taken over, or failed after
+        `MAX_ATTEMPTS` attempts.
         """
         now = self._clock()
         with self._database.write() as connection:
-            _bury(connection, now)
-            job_id = connection.execute(_next_job(kinds, now)).scalar()
+            _take_from_the_dead(connection, now)
+            job_id = connection.execute(order.next_job(kinds)).scalar()
             if job_id is None:
                 return None
             return _update(
@@ -86,6 +91,27 @@ class Jobs:
                 started_at=now,
             )
 
+    def renew(self, job_id: int, owner: str, lease_seconds: float = 60.0) -> bool:
+        """Renew the lease of a running job. Returns False if it is not this owner's, or to be cancelled."""
+        with self._database.write() as connection:
+            renewed = connection.execute(
+                sa.update(Job)
+                .where(Job.id == job_id, Job.owner == owner, Job.status == "running")
+                .values(lease_until=self._clock() + lease_seconds)
+            ).rowcount
+        return bool(renewed) and self.wanted(job_id, owner)
+
+    def wanted(self, job_id: int, owner: str) -> bool:
+        """Whether the owner should go on: the job runs for it and is not to be cancelled. Only reads."""
+        with self._database.read() as connection:
+            job = _find(connection, job_id)
+        return job is not None and _runs_for(job, owner) and not job.cancel_requested
+
+    def should_give_way(self, job: JobRow) -> bool:
+        """Whether a job waits that is much smaller than this running one and goes before it."""
+        with self._database.read() as connection:
+            return connection.execute(order.smaller_job(job)).first() is not None
+
     def progress(
         self,
         job_id: int,
@@ -95,9 +121,11 @@ class Jobs:
         lease_seconds: float = 60.0,
         *,
         owner: str | None = None,
+        kept: bool = False,
     ) -> bool:
         """Report how far a running job is and renew its lease.
 
+        kept: something was stored that the next attempt will not have to do again.
         Returns True if the work should stop: cancelling was asked for, the job has ended, or its document
         is deleted. Raises JobLost if `owner` is given and the job is not running for it any more.
         """
@@ -115,6 +143,7 @@ class Jobs:
                 done=done,
                 total=total,
                 lease_until=self._clock() + lease_seconds,
+                attempts=1 if kept else job.attempts,
             )
             return job.cancel_requested
 
@@ -125,29 +154,51 @@ class Jobs:
         error: str | None = None,
         *,
         owner: str | None = None,
+        unreadable_by: str | None = None,
     ) -> bool:
-        """End a job; the document's status is the worker's to set. Returns False if the job is gone.
+        """End a job. An ingest that failed or was cancelled is its document's end too.
 
-        Raises JobLost as `progress` does.
+        unreadable_by: as in `DocumentRow`. Returns False if the job is gone. Raises JobLost as `progress`
+        does.
+        """
+        now = self._clock()
+        with self._database.write() as connection:
+            job = _find(connection, job_id)
+            if job is None:
+                return False
+            _check_owner(job, owner)
+            if error is not None:
+                _note(connection, job, error, now)
+            _end(connection, job_id, status, error, now)
+            if status != "done":
+                _mark_document(connection, job, status, error, now, unreadable_by)
+            elif job.kind == "ingest":
+                connection.execute(sa.delete(Checkpoint).where(Checkpoint.document_id == job.document_id))
+        return True
+
+    def requeue(
+        self, job_id: int, *, owner: str | None = None, reason: str | None = None, failed: bool = False
+    ) -> bool:
+        """Give a running job back. reason: why, if something went wrong. failed: the attempt counts.
+
+        False if it does not run any more, or if it failed `MAX_ATTEMPTS` times, which is the caller's to
+        end. Raises JobLost as `progress` does.
         """
         with self._database.write() as connection:
             job = _find(connection, job_id)
             if job is None:
                 return False
             _check_owner(job, owner)
-            _end(connection, job_id, status, error, self._clock())
-        return True
-
-    def requeue(self, job_id: int) -> bool:
-        """Give a running job back, not counted as an attempt (the worker was told to stop).
-
-        False if it is not running.
-        """
-        with self._database.write() as connection:
-            job = _find(connection, job_id)
-            if job is None or job.status != "running":
+            if job.status != "running" or (failed and job.attempts >= MAX_ATTEMPTS):
                 return False
-            _update(connection, job_id, status="queued", attempts=max(0, job.attempts - 1), **_IDLE)
+            if reason is not None:
+                _note(connection, job, reason, self._clock())
+            attempts = job.attempts if failed else max(0, job.attempts - 1)
+            if job.cancel_requested:
+                _end(connection, job_id, "cancelled", None, self._clock())
+                _mark_document(connection, job, "cancelled", None, self._clock())
+            else:
+                _update(connection, job_id, status="queued", attempts=attempts, **_IDLE)
         return True
 
     def cancel(self, job_id: int) -> JobRow:
@@ -240,6 +291,7 @@ def enqueue(
             document_id=document_id,
             collection_id=collection_id,
             path=clean(path),
+            reasons=[],
             status="queued",
             stage="waiting",
             done=0,
@@ -279,43 +331,66 @@ def restart_document(
 
 
 def job_row(row: Any) -> JobRow:
-    return JobRow(**row._mapping)
+    reasons = tuple(JobReason(at, message) for at, message in row.reasons)
+    return JobRow(**{**row._mapping, "reasons": reasons})
 
 
-def _next_job(kinds: Sequence[JobKind], now: float) -> sa.Select[int]:
-    served = (
-        sa.select(Job.collection_id, sa.func.max(Job.started_at).label("at"))
-        .where(Job.started_at.is_not(None))
-        .group_by(Job.collection_id)
-        .subquery()
-    )
-    lost = sa.and_(Job.status == "running", Job.lease_until < now)
-    return (
-        sa.select(Job.id)
-        .outerjoin(served, served.c.collection_id.is_not_distinct_from(Job.collection_id))
-        .where(Job.kind.in_(kinds), sa.or_(Job.status == "queued", lost))
-        .order_by(Job.priority.desc(), sa.func.coalesce(served.c.at, 0), Job.id)
-        .limit(1)
-    )
+def check_runs_for(connection: sa.Connection, job_id: int, owner: str) -> None:
+    """Raises JobLost unless the job runs for this worker."""
+    job = _find(connection, job_id)
+    if job is None or not _runs_for(job, owner):
+        raise JobLost(f"job {job_id} is not this worker's any more; leave it")
 
 
-def _bury(connection: sa.Connection, now: float) -> None:
-    """End running jobs whose worker died and that nobody should take over."""
-    lost = connection.execute(
-        sa.select(Job).where(
-            Job.status == "running",
-            Job.lease_until < now,
-            sa.or_(Job.cancel_requested, Job.attempts >= MAX_ATTEMPTS),
-        )
-    )
-    for job in [job_row(row) for row in lost]:
-        status, error = ("cancelled", None) if job.cancel_requested else ("failed", DIED)
-        _end(connection, job.id, status, error, now)
-        _mark_document(connection, job, status, error, now)
+def kept(connection: sa.Connection, job_id: int, owner: str) -> None:
+    """In a transaction that keeps a piece of the job's work: its attempts are counted from here.
+
+    Raises JobLost, so that nothing is kept by a worker whose job another has.
+    """
+    check_runs_for(connection, job_id, owner)
+    _update(connection, job_id, attempts=1)
+
+
+def _take_from_the_dead(connection: sa.Connection, now: float) -> None:
+    """Put jobs of lost workers back into the queue, note why, and end those that nobody should take over."""
+    workers = {row.id: worker_row(row) for row in connection.execute(sa.select(Worker))}
+    for job in [job_row(row) for row in connection.execute(sa.select(Job).where(Job.status == "running"))]:
+        worker = workers.get(job.owner or "")
+        died = worker is not None and is_dead(worker)
+        if not died and (job.lease_until or 0.0) >= now:
+            continue
+        attempts, message = job.attempts, _how_it_ended(job, died)
+        if worker is not None and died and lost_its_app(worker):
+            attempts, message = max(0, attempts - 1), f"{message}, and the app with it"
+        _note(connection, job, message, now)
+        _update(connection, job.id, status="queued", attempts=attempts, **_IDLE)
+        if job.cancel_requested or attempts >= MAX_ATTEMPTS:
+            status, error = ("cancelled", None) if job.cancel_requested else ("failed", DIED)
+            _end(connection, job.id, status, error, now)
+            _mark_document(connection, job, status, error, now)
+    for worker in workers.values():
+        if is_dead(worker):
+            connection.execute(sa.delete(Worker).where(Worker.id == worker.id))
+
+
+def _how_it_ended(job: JobRow, died: bool) -> str:
+    where = f"{job.stage}, {job.done} of {job.total}" if job.total else job.stage
+    return f"the worker died ({where})" if died else f"nothing was heard of the worker any more ({where})"
+
+
+def _note(connection: sa.Connection, job: JobRow, reason: str, now: float) -> None:
+    """Keep why an attempt came to nothing."""
+    known = [[each.at, each.message] for each in job.reasons]
+    _update(connection, job.id, reasons=[*known, [now, clean(reason)]][-MOST_REASONS:])
 
 
 def _mark_document(
-    connection: sa.Connection, job: JobRow, status: str, error: str | None, now: float
+    connection: sa.Connection,
+    job: JobRow,
+    status: str,
+    error: str | None,
+    now: float,
+    unreadable_by: str | None = None,
 ) -> None:
     """Say on the document how its ingest ended. One that can be answered from already is partial then."""
     if job.kind != "ingest":
@@ -324,7 +399,12 @@ def _mark_document(
     connection.execute(
         sa.update(Document)
         .where(Document.id == job.document_id, Document.status != "ready")
-        .values(status=sa.case((searchable, "partial"), else_=status), error=error, finished_at=now)
+        .values(
+            status=sa.case((searchable, "partial"), else_=status),
+            error=None if error is None else clean(error),
+            finished_at=now,
+            unreadable_by=unreadable_by,
+        )
     )
 
 
@@ -351,6 +431,10 @@ def _get(connection: sa.Connection, job_id: int) -> JobRow:
     return job
 
 
+def _runs_for(job: JobRow, owner: str) -> bool:
+    return job.status == "running" and job.owner == owner
+
+
 def _check_owner(job: JobRow, owner: str | None) -> None:
-    if owner is not None and (job.status != "running" or job.owner != owner):
+    if owner is not None and not _runs_for(job, owner):
         raise JobLost(f"job {job.id} is {job.status} and not this worker's any more; leave it")

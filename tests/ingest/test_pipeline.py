@@ -16,6 +16,7 @@ from engine.errors import MemoryMismatch
 from engine.fake import FakeEmbedder, FakeEngine, text_of
 from engine.memory import ExplicitMemory
 from ingest import pipeline as pipeline_of
+from ingest import progress
 from ingest.pipeline import Pipeline
 from ingest.readers.version import readers_version
 from storage.errors import JobLost
@@ -39,7 +40,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four memories a shard, two a step, every report written."""
     monkeypatch.setattr(pipeline_of, "MEMORIES_PER_SHARD", 4)
     monkeypatch.setattr(pipeline_of, "packs", _pairs)
-    monkeypatch.setattr(pipeline_of, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
 
 
 def drain(store: Store, engine: FakeEngine, owner: str = "w", stop: threading.Event | None = None) -> None:
