@@ -14,12 +14,12 @@ from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
-from storage import order
+from storage import backlog, order
 from storage.codec import clean
 from storage.collections import collection_id_of
 from storage.database import Database
 from storage.errors import DocumentNotFound, JobLost, JobNotFound
-from storage.records import SEARCHABLE, JobKind, JobReason, JobRow, JobStatus, Stage
+from storage.records import SEARCHABLE, Backlog, JobKind, JobReason, JobRow, JobStatus, Stage
 from storage.schema import Checkpoint, Document, Job, Worker
 from storage.workers import is_dead, lost_its_app, worker_row
 
@@ -256,6 +256,11 @@ class Jobs:
             query = query.where(Job.status == status)
         with self._database.read() as connection:
             return [job_row(row) for row in connection.execute(query)]
+
+    def backlog(self) -> Backlog:
+        """What is still to be done, as far as it can be known."""
+        with self._database.read() as connection:
+            return backlog.of(connection)
 
     def waiting(self, kind: JobKind | None = None) -> int:
         """How many jobs are queued."""

@@ -163,15 +163,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What active jobs still have to do, as far as it is known.
+    """What active jobs still have to do. jobs: how many.
 
-    references: stored, their memories to be written. bytes: files whose pages are still to be read.
-    references_per_byte: of documents that are read; None if there are none.
+    tokens: to embed and to write; files that are not read yet count as many as other files of their size have
+        held. None if that is not known.
     """
 
-    references: int
-    bytes: int
-    references_per_byte: float | None
+    jobs: int
+    tokens: float | None
 
 
 @dataclass(frozen=True, eq=False)

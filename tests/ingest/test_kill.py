@@ -1,0 +1,60 @@
+"""A worker killed with SIGKILL again and again: the store ends as if nothing had been."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from storage.store import Store
+from tests.ingest.contents import contents, damaged, differences, kept_so_far
+from tests.ingest.make_pdf import make_pdf, text_sheet
+
+KILLS, SEED = 3, 5
+CLAUSES = "\n\n".join(
+    f"# Clause {n}\n\nThe contractor delivers item {n} in the year {2000 + n}." for n in range(90)
+)
+SHEETS = make_pdf(
+    *(text_sheet("ACME SUPPLY AGREEMENT", f"{n}. DELIVERY OF PART", f"Item {n} is due.") for n in range(70))
+)
+
+
+def worker(home: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "ingest.worker", "--home", str(home), "--model", "fake", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+
+def test_killed_three_times_the_store_ends_as_if_nothing_had_been(
+    tmp_path: Path, keep: Callable[..., Path]
+) -> None:
+    paths = [keep("clauses.md", CLAUSES), keep("sheets.pdf", SHEETS), keep("note.txt", "A short note.")]
+    homes = tmp_path / "undisturbed", tmp_path / "killed"
+    for home in homes:
+        with Store.open(home) as store:
+            store.collections.add("law", "legal")
+            for path in paths:
+                store.documents.add(path, "law")
+    assert worker(homes[0], "--until-idle").wait(120) == 0
+    expected = contents(homes[0])
+    whole = kept_so_far(homes[0])
+
+    chance = random.Random(SEED)
+    moments = sorted(chance.randrange(1, whole) for _ in range(KILLS))
+    for moment in moments:
+        process = worker(homes[1])
+        while kept_so_far(homes[1]) < moment:
+            assert process.poll() is None
+            time.sleep(0.002)
+        time.sleep(chance.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert damaged(homes[1]) == []
+    assert worker(homes[1], "--until-idle").wait(120) == 0
+    assert differences(expected, contents(homes[1])) == []
+    assert damaged(homes[1]) == []
+    with Store.open(homes[1]) as store:
+        reasons = [reason.message for job in store.jobs.list() for reason in job.reasons]
+        assert reasons  # and no lease of a minute was waited for:
+        assert all("the worker died (" in reason for reason in reasons)
