@@ -126,6 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
             heart = threading.Thread(
                 target=beat, args=(store, owner, stop, options.parent, tokens), daemon=True
             )
+            store.workers.beat(owner, os.getpid(), parent=options.parent)  # before it can hold a job
             heart.start()
             try:
                 with choice.share(stop) as engine:

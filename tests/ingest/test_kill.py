@@ -45,7 +45,7 @@ def test_killed_three_times_the_store_ends_as_if_nothing_had_been(
     for moment in moments:
         process = worker(homes[1])
         while kept_so_far(homes[1]) < moment:
-            assert process.poll() is None
+            assert process.poll() is None, f"the worker ended with status {process.returncode}"
             time.sleep(0.002)
         time.sleep(chance.random() * 0.05)
         process.send_signal(signal.SIGKILL)
