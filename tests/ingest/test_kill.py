@@ -26,16 +26,30 @@ def worker(home: Path, *arguments: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
+def filled(home: Path, paths: list[Path]) -> Path:
+    with Store.open(home) as store:
+        store.collections.add("law", "legal")
+        for path in paths:
+            store.documents.add(path, "law")
+    return home
+
+
+def test_several_workers_make_the_same_store_as_one(tmp_path: Path, keep: Callable[..., Path]) -> None:
+    paths = [keep(f"{n}.md", CLAUSES.replace("item", f"part {n} of item")) for n in range(4)]
+    one, three = (filled(tmp_path / name, paths) for name in ("one", "three"))
+    assert worker(one, "--until-idle").wait(120) == 0
+    workers = [worker(three, "--until-idle") for _ in range(3)]
+    assert [each.wait(120) for each in workers] == [0, 0, 0]
+    assert differences(contents(one), contents(three)) == []
+    with Store.open(three) as store:
+        assert not any(job.reasons for job in store.jobs.list())
+
+
 def test_killed_three_times_the_store_ends_as_if_nothing_had_been(
     tmp_path: Path, keep: Callable[..., Path]
 ) -> None:
     paths = [keep("clauses.md", CLAUSES), keep("sheets.pdf", SHEETS), keep("note.txt", "A short note.")]
-    homes = tmp_path / "undisturbed", tmp_path / "killed"
-    for home in homes:
-        with Store.open(home) as store:
-            store.collections.add("law", "legal")
-            for path in paths:
-                store.documents.add(path, "law")
+    homes = [filled(tmp_path / name, paths) for name in ("undisturbed", "killed")]
     assert worker(homes[0], "--until-idle").wait(120) == 0
     expected = contents(homes[0])
     whole = kept_so_far(homes[0])

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,7 +211,7 @@ def test_deleted_while_its_memories_are_written(store: Store, keep, at: int) -> 
     assert sum(bank.memories for bank in store.banks.status()) == 1
 
 
-@pytest.mark.parametrize("method", ["add_pages", "set_info", "set_status", "original"])
+@pytest.mark.parametrize("method", ["set_info", "set_status", "original"])
 def test_deleted_while_it_is_read(store: Store, engine: FakeEngine, keep, monkeypatch, method: str) -> None:
     document_id = add(store, keep("clauses.md", CLAUSES))
     other = add(store, keep("other.txt", "Some other words."))
@@ -225,6 +226,24 @@ def test_deleted_while_it_is_read(store: Store, engine: FakeEngine, keep, monkey
     drain(store, engine)
     assert [row.id for row in store.documents.list()] == [other]
     assert store.documents.get(other).status == "ready"
+
+
+@pytest.mark.parametrize("method", ["begin", "keep"])
+def test_deleted_before_a_checkpoint(
+    store: Store, engine: FakeEngine, keep, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    document_id = add(store, keep("clauses.md", CLAUSES))
+    real = getattr(store.checkpoints, method)
+
+    def deleted_first(*arguments: Any) -> Any:
+        store.documents.delete(document_id)
+        return real(*arguments)
+
+    monkeypatch.setattr(store.checkpoints, method, deleted_first)
+    with suppress(JobLost):  # its job went with it
+        drain(store, engine)
+    assert store.documents.list() == []
+    assert store.jobs.claim("w") is None
 
 
 def test_deleted_while_its_references_are_embedded(store: Store, engine: FakeEngine, keep) -> None:
@@ -364,7 +383,8 @@ def test_killed_in_the_middle_the_next_worker_finishes_as_if_nothing_had_been(
         _expire(again)
         drain(again, undisturbed, "w2")
         assert everything(again, undisturbed, document_id) == expected
-        assert again.jobs.get(2).attempts == 2
+        (reason,) = again.jobs.get(2).reasons
+        assert reason.message.startswith("nothing was heard of the worker any more (writing, ")
 
 
 def _done(store: Store, engine: FakeEngine, path: Path) -> str:
