@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from storage import codec, epochs, pages, references
-from storage import jobs as queue
+from storage import codec, epochs, leases, pages, references
 from storage.database import Database
 from storage.errors import DocumentNotFound
 from storage.records import SEARCHABLE, Checkpoint, Counts, JobRow, NewReference, PageRow
@@ -40,7 +39,7 @@ class Checkpoints:
             ).scalar()
             if status is None:
                 raise DocumentNotFound(f"document {job.document_id} was deleted; stop reading it")
-            queue.check_runs_for(connection, job.id, owner)
+            leases.check_runs_for(connection, job.id, owner)
             row = connection.execute(_of(job.document_id)).one_or_none()
             forgotten = False
             if row is None or row.made_with != made_with:
@@ -80,7 +79,7 @@ class Checkpoints:
         Raises DocumentNotFound, InvalidPage, InvalidReference, JobLost; then nothing has changed.
         """
         with self._database.write() as connection:
-            queue.kept(connection, job.id, owner)
+            leases.kept(connection, job.id, owner)
             pages.add(connection, job.document_id, stretch)
             references.append(connection, job.document_id, found, embedder)
             warnings = sa.select(Document.warnings).where(Document.id == job.document_id).scalar_subquery()

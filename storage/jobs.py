@@ -10,23 +10,17 @@ decides. Which job is next, `storage.order` says.
 import time
 from builtins import list as List  # `list` is a method here
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import sqlalchemy as sa
 
-from storage import backlog, order
+from storage import backlog, leases, order
 from storage.codec import clean
 from storage.collections import collection_id_of
 from storage.database import Database
-from storage.errors import DocumentNotFound, JobLost, JobNotFound
-from storage.records import SEARCHABLE, Backlog, JobKind, JobReason, JobRow, JobStatus, Stage
-from storage.schema import Checkpoint, Document, Job, Worker
-from storage.workers import is_dead, lost_its_app, worker_row
-
-MAX_ATTEMPTS = 3
-MOST_REASONS = 20
-DIED = "the worker died three times on this document; retry it, or remove it if it happens again"
-_IDLE: dict[str, Any] = {"owner": None, "lease_until": None}
+from storage.errors import DocumentNotFound, JobNotFound
+from storage.records import Backlog, JobKind, JobRow, JobStatus, Stage
+from storage.schema import Checkpoint, Document, Job
 
 
 class Jobs:
@@ -77,11 +71,11 @@ class Jobs:
         """
         now = self._clock()
         with self._database.write() as connection:
-            _take_from_the_dead(connection, now)
+            leases.take_from_the_dead(connection, now)
             job_id = connection.execute(order.next_job(kinds)).scalar()
             if job_id is None:
                 return None
-            return _update(
+            return leases.update(
                 connection,
                 job_id,
                 status="running",
@@ -104,8 +98,8 @@ class Jobs:
     def wanted(self, job_id: int, owner: str) -> bool:
         """Whether the owner should go on: the job runs for it and is not to be cancelled. Only reads."""
         with self._database.read() as connection:
-            job = _find(connection, job_id)
-        return job is not None and _runs_for(job, owner) and not job.cancel_requested
+            job = leases.find(connection, job_id)
+        return job is not None and leases.runs_for(job, owner) and not job.cancel_requested
 
     def should_give_way(self, job: JobRow) -> bool:
         """Whether a job waits that is much smaller than this running one and goes before it."""
@@ -130,13 +124,13 @@ class Jobs:
         is deleted. Raises JobLost if `owner` is given and the job is not running for it any more.
         """
         with self._database.write() as connection:
-            job = _find(connection, job_id)
+            job = leases.find(connection, job_id)
             if job is None:
                 return True
-            _check_owner(job, owner)
+            leases.check_owner(job, owner)
             if job.status != "running":
                 return True
-            _update(
+            leases.update(
                 connection,
                 job_id,
                 stage=stage,
@@ -163,15 +157,15 @@ class Jobs:
         """
         now = self._clock()
         with self._database.write() as connection:
-            job = _find(connection, job_id)
+            job = leases.find(connection, job_id)
             if job is None:
                 return False
-            _check_owner(job, owner)
+            leases.check_owner(job, owner)
             if error is not None:
-                _note(connection, job, error, now)
-            _end(connection, job_id, status, error, now)
+                leases.note(connection, job, error, now)
+            leases.end(connection, job_id, status, error, now)
             if status != "done":
-                _mark_document(connection, job, status, error, now, unreadable_by)
+                leases.mark_document(connection, job, status, error, now, unreadable_by)
             elif job.kind == "ingest":
                 connection.execute(sa.delete(Checkpoint).where(Checkpoint.document_id == job.document_id))
         return True
@@ -185,20 +179,20 @@ class Jobs:
         end. Raises JobLost as `progress` does.
         """
         with self._database.write() as connection:
-            job = _find(connection, job_id)
+            job = leases.find(connection, job_id)
             if job is None:
                 return False
-            _check_owner(job, owner)
-            if job.status != "running" or (failed and job.attempts >= MAX_ATTEMPTS):
+            leases.check_owner(job, owner)
+            if job.status != "running" or (failed and job.attempts >= leases.MAX_ATTEMPTS):
                 return False
             if reason is not None:
-                _note(connection, job, reason, self._clock())
+                leases.note(connection, job, reason, self._clock())
             attempts = job.attempts if failed else max(0, job.attempts - 1)
             if job.cancel_requested:
-                _end(connection, job_id, "cancelled", None, self._clock())
-                _mark_document(connection, job, "cancelled", None, self._clock())
+                leases.end(connection, job_id, "cancelled", None, self._clock())
+                leases.mark_document(connection, job, "cancelled", None, self._clock())
             else:
-                _update(connection, job_id, status="queued", attempts=attempts, **_IDLE)
+                leases.update(connection, job_id, status="queued", attempts=attempts, **leases.IDLE)
         return True
 
     def cancel(self, job_id: int) -> JobRow:
@@ -209,10 +203,10 @@ class Jobs:
         with self._database.write() as connection:
             job = _get(connection, job_id)
             if job.status == "running":
-                return _update(connection, job_id, cancel_requested=True)
+                return leases.update(connection, job_id, cancel_requested=True)
             if job.status == "queued":
-                _end(connection, job_id, "cancelled", None, self._clock())
-                _mark_document(connection, job, "cancelled", None, self._clock())
+                leases.end(connection, job_id, "cancelled", None, self._clock())
+                leases.mark_document(connection, job, "cancelled", None, self._clock())
             return _get(connection, job_id)
 
     def retry(self, job_id: int) -> JobRow:
@@ -229,7 +223,7 @@ class Jobs:
                 return other
             if job.kind == "ingest":
                 restart_document(connection, job.document_id)
-            return _update(
+            return leases.update(
                 connection,
                 job_id,
                 status="queued",
@@ -241,7 +235,7 @@ class Jobs:
                 cancel_requested=False,
                 started_at=None,
                 finished_at=None,
-                **_IDLE,
+                **leases.IDLE,
             )
 
     def get(self, job_id: int) -> JobRow:
@@ -255,7 +249,7 @@ class Jobs:
         if status is not None:
             query = query.where(Job.status == status)
         with self._database.read() as connection:
-            return [job_row(row) for row in connection.execute(query)]
+            return [leases.job_row(row) for row in connection.execute(query)]
 
     def backlog(self) -> Backlog:
         """What is still to be done, as far as it can be known."""
@@ -309,7 +303,7 @@ def enqueue(
         )
         .returning(Job)
     ).one()
-    return job_row(row)
+    return leases.job_row(row)
 
 
 def active(connection: sa.Connection, kind: JobKind, document_id: str) -> JobRow | None:
@@ -320,7 +314,7 @@ def active(connection: sa.Connection, kind: JobKind, document_id: str) -> JobRow
         .order_by(Job.id)
         .limit(1)
     ).first()
-    return None if row is None else job_row(row)
+    return None if row is None else leases.job_row(row)
 
 
 def restart_document(
@@ -335,111 +329,8 @@ def restart_document(
     return bool(restarted.rowcount)
 
 
-def job_row(row: Any) -> JobRow:
-    reasons = tuple(JobReason(at, message) for at, message in row.reasons)
-    return JobRow(**{**row._mapping, "reasons": reasons})
-
-
-def check_runs_for(connection: sa.Connection, job_id: int, owner: str) -> None:
-    """Raises JobLost unless the job runs for this worker."""
-    job = _find(connection, job_id)
-    if job is None or not _runs_for(job, owner):
-        raise JobLost(f"job {job_id} is not this worker's any more; leave it")
-
-
-def kept(connection: sa.Connection, job_id: int, owner: str) -> None:
-    """In a transaction that keeps a piece of the job's work: its attempts are counted from here.
-
-    Raises JobLost, so that nothing is kept by a worker whose job another has.
-    """
-    check_runs_for(connection, job_id, owner)
-    _update(connection, job_id, attempts=1)
-
-
-def _take_from_the_dead(connection: sa.Connection, now: float) -> None:
-    """Put jobs of lost workers back into the queue, note why, and end those that nobody should take over."""
-    workers = {row.id: worker_row(row) for row in connection.execute(sa.select(Worker))}
-    for job in [job_row(row) for row in connection.execute(sa.select(Job).where(Job.status == "running"))]:
-        worker = workers.get(job.owner or "")
-        died = worker is not None and is_dead(worker)
-        if not died and (job.lease_until or 0.0) >= now:
-            continue
-        attempts, message = job.attempts, _how_it_ended(job, died)
-        if worker is not None and died and lost_its_app(worker):
-            attempts, message = max(0, attempts - 1), f"{message}, and the app with it"
-        _note(connection, job, message, now)
-        _update(connection, job.id, status="queued", attempts=attempts, **_IDLE)
-        if job.cancel_requested or attempts >= MAX_ATTEMPTS:
-            status, error = ("cancelled", None) if job.cancel_requested else ("failed", DIED)
-            _end(connection, job.id, status, error, now)
-            _mark_document(connection, job, status, error, now)
-    for worker in workers.values():
-        if is_dead(worker):
-            connection.execute(sa.delete(Worker).where(Worker.id == worker.id))
-
-
-def _how_it_ended(job: JobRow, died: bool) -> str:
-    where = f"{job.stage}, {job.done} of {job.total}" if job.total else job.stage
-    return f"the worker died ({where})" if died else f"nothing was heard of the worker any more ({where})"
-
-
-def _note(connection: sa.Connection, job: JobRow, reason: str, now: float) -> None:
-    """Keep why an attempt came to nothing."""
-    known = [[each.at, each.message] for each in job.reasons]
-    _update(connection, job.id, reasons=[*known, [now, clean(reason)]][-MOST_REASONS:])
-
-
-def _mark_document(
-    connection: sa.Connection,
-    job: JobRow,
-    status: str,
-    error: str | None,
-    now: float,
-    unreadable_by: str | None = None,
-) -> None:
-    """Say on the document how its ingest ended. One that can be answered from already is partial then."""
-    if job.kind != "ingest":
-        return
-    searchable = Document.status.in_(SEARCHABLE)
-    connection.execute(
-        sa.update(Document)
-        .where(Document.id == job.document_id, Document.status != "ready")
-        .values(
-            status=sa.case((searchable, "partial"), else_=status),
-            error=None if error is None else clean(error),
-            finished_at=now,
-            unreadable_by=unreadable_by,
-        )
-    )
-
-
-def _end(connection: sa.Connection, job_id: int, status: str, error: str | None, now: float) -> None:
-    message = None if error is None else clean(error)
-    _update(connection, job_id, status=status, error=message, finished_at=now, **_IDLE)
-
-
-def _update(connection: sa.Connection, job_id: int, **values: Any) -> JobRow:
-    return job_row(
-        connection.execute(sa.update(Job).where(Job.id == job_id).values(**values).returning(Job)).one()
-    )
-
-
-def _find(connection: sa.Connection, job_id: int) -> JobRow | None:
-    row = connection.execute(sa.select(Job).where(Job.id == job_id)).one_or_none()
-    return None if row is None else job_row(row)
-
-
 def _get(connection: sa.Connection, job_id: int) -> JobRow:
-    job = _find(connection, job_id)
+    job = leases.find(connection, job_id)
     if job is None:
         raise JobNotFound(f"there is no job {job_id}; see `attest jobs list`")
     return job
-
-
-def _runs_for(job: JobRow, owner: str) -> bool:
-    return job.status == "running" and job.owner == owner
-
-
-def _check_owner(job: JobRow, owner: str | None) -> None:
-    if owner is not None and not _runs_for(job, owner):
-        raise JobLost(f"job {job.id} is {job.status} and not this worker's any more; leave it")

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from storage import processes
 from storage.errors import DocumentNotFound, JobLost, JobNotFound
-from storage.jobs import DIED, Jobs
+from storage.jobs import Jobs
+from storage.leases import DIED
 from storage.order import SECONDS_PER_SIZE
 from storage.records import Backlog, NewReference, PageRow
 from storage.schema import Document, Job, Worker
