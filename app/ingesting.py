@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from storage.records import FINISHED, DocumentRow
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
-AT_A_TIME = 500  # documents asked about in one go; those added first are finished first
+AT_A_TIME = 500  # documents asked about in one go
 WORKER_TRIES = 3
 STDERR = 2  # stdout is for outcomes only
 
@@ -57,8 +58,12 @@ def ingest_paths(
     *,
     memories: bool = True,
     wait: bool = True,
+    workers: int = 1,
 ) -> Iterator[Outcome]:
-    """Outcomes in the order in which documents are finished; what cannot even be queued comes first."""
+    """Outcomes in the order in which documents are finished; what cannot even be queued comes first.
+
+    workers: processes to start where none runs.
+    """
     pending: dict[str, Path] = {}
     for path in paths:
         for file in _walk(path):
@@ -79,7 +84,7 @@ def ingest_paths(
             else:
                 pending[added.document_id] = file
     if pending:
-        yield from _wait(service, pending)
+        yield from _wait(service, pending, workers)
 
 
 def _walk(path: Path) -> Iterator[Path | Outcome]:
@@ -106,45 +111,72 @@ def _walk(path: Path) -> Iterator[Path | Outcome]:
         yield Outcome(str(path), None, "failed", error=f"{path}: there are no files in this folder")
 
 
-def _wait(service: Service, pending: dict[str, Path]) -> Iterator[Outcome]:
-    worker: subprocess.Popen[bytes] | None = None
-    tries = 0
+def _wait(service: Service, pending: dict[str, Path], count: int = 1) -> Iterator[Outcome]:
+    workers = _Workers(service, count)
     started: dict[str, float] = {}
-    command = worker_command(service.settings, "--until-idle")
     try:
         while pending:
-            with for_people():
-                rows = service.store.documents.of_ids(list(pending)[:AT_A_TIME])
-            for document_id in list(pending)[:AT_A_TIME]:
-                row = rows.get(document_id)
-                if row is None:
-                    path = str(pending.pop(document_id))
-                    yield Outcome(path, document_id, "cancelled", error=f"{path}: deleted while it was read")
-                    continue
-                if row.status != "queued":
-                    started.setdefault(document_id, time.monotonic())
-                if _finished(row):
-                    seconds = time.monotonic() - started[document_id]
-                    yield _outcome(str(pending.pop(document_id)), row, settled_status(row), seconds)
-            if not pending:
-                return
-            if worker is None or worker.poll() is not None:
-                if worker is not None and worker.returncode:
-                    tries += 1
-                    if tries == WORKER_TRIES:
-                        raise AttestError(
-                            "the worker ended three times; what it said stands above, and `attest doctor` "
-                            "checks the installation. Nothing is lost: `attest ingest` goes on from there"
-                        )
+            for document_ids in _batches(pending):
                 with for_people():
-                    alive = service.store.workers.alive()
-                if not alive:
-                    worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=STDERR)
-            time.sleep(POLL_SECONDS)
+                    rows = service.store.documents.of_ids(document_ids)
+                for document_id in document_ids:
+                    row = rows.get(document_id)
+                    if row is None:
+                        path = str(pending.pop(document_id))
+                        error = f"{path}: deleted while it was read"
+                        yield Outcome(path, document_id, "cancelled", error=error)
+                        continue
+                    if row.status != "queued":
+                        started.setdefault(document_id, time.monotonic())
+                    if _finished(row):
+                        seconds = time.monotonic() - started[document_id]
+                        yield _outcome(str(pending.pop(document_id)), row, settled_status(row), seconds)
+            if pending:
+                workers.keep_running()
+                time.sleep(POLL_SECONDS)
     finally:
-        if worker is not None and worker.poll() is None:
-            worker.terminate()
-            worker.wait()
+        workers.end()
+
+
+def _batches(pending: dict[str, Path]) -> Iterator[list[str]]:
+    every = iter(list(pending))
+    while batch := list(islice(every, AT_A_TIME)):
+        yield batch
+
+
+class _Workers:
+    """Worker processes of our own, where nobody else's run."""
+
+    def __init__(self, service: Service, count: int) -> None:
+        self._service, self._count = service, count
+        self._command = worker_command(service.settings, "--until-idle")
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._deaths = 0
+
+    def keep_running(self) -> None:
+        """Start what is missing. Raises AttestError when they end again and again."""
+        ended = [process for process in self._running if process.poll() is not None]
+        self._running = [process for process in self._running if process not in ended]
+        self._deaths += sum(bool(process.returncode) for process in ended)
+        if self._deaths >= WORKER_TRIES:
+            raise AttestError(
+                "the worker ended three times; what it said stands above, and `attest doctor` checks the "
+                "installation. Nothing is lost: `attest ingest` goes on from there"
+            )
+        if self._running:
+            return
+        with for_people():
+            alive = self._service.store.workers.alive()
+        if not alive:
+            for _ in range(self._count):
+                process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=STDERR)
+                self._running.append(process)
+
+    def end(self) -> None:
+        for process in self._running:
+            process.terminate()
+        for process in self._running:
+            process.wait()
 
 
 def _row(service: Service, document_id: str) -> DocumentRow | None:

@@ -6,7 +6,6 @@ Lower rooms' errors leave as AttestError.
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -96,7 +95,11 @@ class EngineStatus:
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """tokens_per_second, seconds_left: measured over the last seconds; None while nothing is written."""
+    """tokens_per_second: embedded, and written as memories, over the last seconds, by the workers' own count.
+
+    seconds_left: at that pace, for all that is queued; None while nothing is done, or while too little is
+    known of the files that are still to be read.
+    """
 
     alive: bool
     pid: int | None
@@ -131,7 +134,7 @@ class Service:
         self._embedder: Embedder | None = None
         self._asker: Asker | None = None
         self._failure: str | None = None
-        self._pace: deque[tuple[float, int]] = deque()
+        self._pace: _Pace = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -361,19 +364,18 @@ class Service:
     def worker_status(self) -> WorkerStatus:
         with for_people():
             workers = self.store.workers.alive()
-            rows = self.store.collections.list(self._fingerprint())
+            backlog = self.store.jobs.backlog()
         if not workers:
             self._pace.clear()
             return WorkerStatus(False, None, None, None)
-        written, total = sum(row.memories for row in rows), sum(row.references for row in rows)
-        now = time.monotonic()
-        self._pace.append((now, written))
-        while now - self._pace[0][0] > PACE_SECONDS:
+        self._pace.append({worker.id: (worker.heartbeat, worker.tokens) for worker in workers})
+        while len(self._pace) > 1 and _beats(self._pace)[1] - _beats(self._pace)[0] > PACE_SECONDS:
             self._pace.popleft()
-        (first, before) = self._pace[0]
-        per_second = (written - before) / (now - first) if now > first else 0.0
-        left = (total - written) / per_second if per_second > 0 and written < total else None
-        return WorkerStatus(True, workers[0].pid, None, left)
+        per_second = _tokens_per_second(self._pace)
+        left = None
+        if per_second and backlog.tokens is not None:
+            left = backlog.tokens / per_second
+        return WorkerStatus(True, workers[0].pid, per_second or None, left)
 
     def jobs(self, limit: int = 100) -> list[JobRow]:
         with for_people():
@@ -381,6 +383,25 @@ class Service:
 
     def _fingerprint(self) -> str | None:
         return None if self._engine is None else self._engine.fingerprint.id
+
+
+_Pace = deque[dict[str, tuple[float, int]]]
+
+
+def _beats(pace: _Pace) -> tuple[float, float]:
+    """When the workers were heard of last, in the oldest and the newest sample."""
+    first, last = (max(beat for beat, _ in sample.values()) for sample in (pace[0], pace[-1]))
+    return first, last
+
+
+def _tokens_per_second(pace: _Pace) -> float:
+    """Of all workers, between the beats that the oldest and the newest sample know; 0 before the second."""
+    first, last = pace[0], pace[-1]
+    return sum(
+        (tokens - first[worker][1]) / (beat - first[worker][0])
+        for worker, (beat, tokens) in last.items()
+        if worker in first and beat > first[worker][0]
+    )
 
 
 def _document_view(row: DocumentRow) -> DocumentView:

@@ -1,6 +1,7 @@
 """Which models a home folder uses, and how they are loaded. What the app and its workers must agree on.
 
-The model "fake" is the one for tests of everything around a model (engine.fake). Imports nothing heavy
+The model "fake" is the one for tests of everything around a model (engine.fake), with an embedder of the same
+kind unless another than the default is named. Imports nothing heavy
 before something is loaded.
 """
 
@@ -14,7 +15,7 @@ from engine.fake import FakeEmbedder, FakeEngine
 from engine.opening import Backend, open_engine
 from engine.owner import SharedEngine, share
 from engine.protocol import Embedder, Engine
-from engine.registry import Quantisation
+from engine.registry import DEFAULT_EMBEDDER, Quantisation
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Choice:
 
     def load_embedder(self) -> Embedder:
         """Raises EngineError."""
-        if self.model == "fake":
+        if self.model == "fake" and self.embedder == DEFAULT_EMBEDDER:
             return FakeEmbedder()
         from engine.embedding import SentenceEmbedder
 

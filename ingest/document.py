@@ -79,4 +79,20 @@ class PageWarning:
     message: str
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where a reading that was interrupted goes on, and what a reader has to know of the pages before.
+
+    after: the last page that is not needed again. spoken: whether any page so far had text. damaged: how many
+    could not be read. texts: of each page so far, for headings depend on those before.
+    """
+
+    after: int = 0
+    spoken: bool = False
+    damaged: int = 0
+    texts: tuple[str, ...] = ()
+
+
+BEGINNING = Start()
+
 Read = Iterator[DocumentInfo | Page | PageWarning]

@@ -2,6 +2,7 @@
 
 IngestError
 ├── ReferenceLimitTooSmall   the token limit leaves no room for text beside the header
+├── ReadingStopped           the caller gave up while a page was being read
 └── UnreadableDocument       this file cannot be read; other files are not affected
     ├── MissingFile          no such file, or a folder
     ├── PermissionDenied     the file exists but may not be opened
@@ -36,13 +37,19 @@ class ReferenceLimitTooSmall(IngestError):
     """The token limit of a reference leaves no room for text beside the header."""
 
 
+class ReadingStopped(IngestError):
+    """The caller gave up while a page was being read; the reading process was ended."""
+
+
 class UnreadableDocument(IngestError):
     """One file cannot be read; says which and why.
 
     lasting: the content itself is the reason; the same bytes will fail again with the same readers.
+    passing: it may well go away by itself, so that it is worth trying again at once.
     """
 
     lasting: ClassVar[bool] = False
+    passing: ClassVar[bool] = False
 
 
 class MissingFile(UnreadableDocument):
@@ -104,9 +111,13 @@ class TooLarge(UnreadableDocument):
 class DiskFailed(UnreadableDocument):
     """The disk, or the network behind it, could not read the file this time."""
 
+    passing = True
+
 
 class ReaderCrashed(UnreadableDocument):
     """The reading process died or spoke nonsense."""
+
+    passing = True
 
 
 class ReaderTimeout(UnreadableDocument):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ingest import border
-from ingest.document import PDF, Page
+from ingest.document import PDF, Page, PageWarning, Start
 from ingest.errors import DamagedFile, DiskFailed, EmptyFile, NoText, TooLarge, UnreadableDocument
 from ingest.limits import Limits
 
@@ -63,8 +63,14 @@ def _answers(path: Path, request: dict[str, Any], limits: Limits) -> Iterator[bo
     from ingest.readers.dispatch import read_as
 
     media_type = request["media_type"] or sniff(path)
-    any_text, pages, damaged = False, 0, 0
-    for item in read_as(path, media_type, request["password"], limits):
+    start = Start(**request["start"])
+    any_text, pages, damaged = start.spoken, start.after, start.damaged
+    for item in read_as(path, media_type, request["password"], limits, start):
+        # what reads a whole file at once reads it again; nothing behind the border needs these pages again
+        if (isinstance(item, Page) and item.number <= start.after) or (
+            isinstance(item, PageWarning) and item.page is not None and item.page <= start.after
+        ):
+            continue
         if isinstance(item, Page):
             pages += 1
             if pages > limits.pages:

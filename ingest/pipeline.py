@@ -1,8 +1,10 @@
 """One document's way from a stored file to memories, stage by stage, reporting to its job row.
 
-Reading and chunking run together, page by page; then every reference is embedded, and the document is
-answerable. Its memories are written by a second job, batch by batch, which gives way to documents that
-cannot be asked yet and goes on where it stopped: what is left to do is always "references without memory".
+A stretch of pages is read, chunked, embedded and stored before the next one is read, and the place behind it
+is a checkpoint: an ingest that ended in whatever way goes on there. When all are stored, the document is
+answerable. Its memories are written by a second job, shard by shard, which goes on where it stopped: what is
+left to do is always "references without memory". Between stretches, and between shards, a job gives way to
+much smaller documents, and memories to documents that cannot be asked yet.
 """
 
 import logging
@@ -10,69 +12,39 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from engine.errors import EngineError
+from engine.errors import EngineAway, EngineError, EngineGone
+from engine.format import REFERENCE_TOKENS
 from engine.packing import packs
 from engine.protocol import Embedder, Engine
-from ingest import sandbox
-from ingest.chunk import Reference, chunk
-from ingest.document import DocumentInfo, Page, PageWarning, Read
-from ingest.errors import EmptyFile, IngestError, UnreadableDocument
+from ingest.document import Read
+from ingest.errors import EmptyFile, IngestError, ReadingStopped, UnreadableDocument
+from ingest.progress import GivenBack, Progress, Stopped
 from ingest.readers.version import readers_version
+from ingest.reading import Reading, Stretch, page_row
 from storage.errors import DocumentNotFound, JobLost, StorageError, StoreUnavailable
-from storage.records import Arrays, DocumentRow, JobRow, NewReference, PageHeading, PageRow, Stage
+from storage.records import Arrays, DocumentRow, JobRow, NewReference
 from storage.store import Store
 
 log = logging.getLogger(__name__)
 
-PAGES_PER_WRITE = 16
-TEXTS_PER_EMBEDDING = 64
+TEXTS_PER_EMBEDDING = 32
 MEMORIES_PER_SHARD = 64
-REPORT_SECONDS = 0.3  # progress is written at most this often
 WRITE_PRIORITY = 0  # behind reading: a document that cannot be asked yet goes first
 NO_MEMORIES = "no memories were written, so this document can be asked in text mode only: {}"
-
-
-class Stopped(Exception):
-    """The job was cancelled, or its document is gone."""
-
-
-class GivenBack(Exception):
-    """The worker was told to stop; the job goes back into the queue."""
-
-
-class Progress:
-    """Reports a job's stage to its row.
-
-    Raises Stopped once cancelling was asked for, and GivenBack once `stop` is set.
-    """
-
-    def __init__(self, store: Store, job: JobRow, owner: str, stop: threading.Event) -> None:
-        self._store, self._job, self._owner, self._stop = store, job, owner, stop
-        self._stage: Stage | None = None
-        self._reported = 0.0
-
-    def __call__(self, stage: Stage, done: int, total: int) -> None:
-        if self._stop.is_set():
-            raise GivenBack
-        now = time.monotonic()
-        if stage == self._stage and done < total and now - self._reported < REPORT_SECONDS:
-            return
-        self._stage, self._reported = stage, now
-        if self._store.jobs.progress(self._job.id, stage, done, total, owner=self._owner):
-            raise Stopped
 
 
 class Pipeline:
     """Runs jobs with one engine and one embedder.
 
     owner: the worker's id in the job rows. stop: once set, the job that runs is given back at its next step.
-    read: a reader to use in this process, for files that are known to be harmless.
+    read: a reader to use in this process, for files that are known to be harmless. tokens: of references
+    embedded, and again of those whose memories were written, so far.
     """
 
     def __init__(
@@ -87,6 +59,7 @@ class Pipeline:
         self._store, self._engine, self._embedder, self._owner = store, engine, embedder, owner
         self._read = read
         self._stop = stop or threading.Event()
+        self.tokens = 0
         fingerprint = engine.fingerprint
         self._bank = store.banks.open(fingerprint.id, fingerprint.to_json())
 
@@ -97,7 +70,8 @@ class Pipeline:
         """
         started = time.monotonic()
         try:
-            self._do(job, Progress(self._store, job, self._owner, self._stop))
+            with Progress(self._store, job, self._owner, self._stop) as progress:
+                self._do(job, progress)
         except DocumentNotFound:
             log.info("document %s was deleted while job %d ran", job.document_id, job.id)
         log.info(
@@ -108,17 +82,24 @@ class Pipeline:
         try:
             if job.kind == "ingest":
                 self._ingest(job, progress)
-            elif not self._write_memories(job, progress):
-                self._store.jobs.requeue(job.id)
-                return
+            else:
+                self._write_memories(job, progress)
         except GivenBack:
-            self._store.jobs.requeue(job.id)
+            self._store.jobs.requeue(job.id, owner=self._owner)
             log.info("job %d (%s) of %s: given back", job.id, job.kind, job.document_id)
         except Stopped:
             self._end(job, "cancelled", None)
-        except (DocumentNotFound, JobLost, StoreUnavailable):
+        except (DocumentNotFound, JobLost):
+            raise
+        except StoreUnavailable as error:
+            with suppress(
+                StorageError
+            ):  # not the document's fault; if the store cannot even note it, so be it
+                self._store.jobs.requeue(job.id, owner=self._owner, reason=str(error))
             raise
         except (EngineError, IngestError, StorageError) as error:
+            if _passing(error) and self._try_again(job, str(error)):
+                return
             lasting = isinstance(error, UnreadableDocument) and error.lasting
             self._end(job, "failed", str(error), readers_version() if lasting else None)
         else:
@@ -132,23 +113,35 @@ class Pipeline:
         unreadable_by: str | None = None,
     ) -> None:
         log.info("job %d (%s) of %s: %s", job.id, job.kind, job.document_id, status)
-        if not self._store.jobs.finish(job.id, status, error, owner=self._owner):
-            return  # deleted meanwhile, with its document
-        if job.kind == "ingest":
-            self._store.documents.set_status(job.document_id, status, error, unreadable_by=unreadable_by)
+        if unreadable_by is not None:
+            self._store.checkpoints.forget(job.document_id)
+        self._store.jobs.finish(job.id, status, error, owner=self._owner, unreadable_by=unreadable_by)
+
+    def _try_again(self, job: JobRow, reason: str) -> bool:
+        """False if it was tried often enough."""
+        again = self._store.jobs.requeue(job.id, owner=self._owner, reason=reason, failed=True)
+        if again:
+            log.info("job %d (%s) of %s: to be tried again", job.id, job.kind, job.document_id)
+        return again
 
     def _ingest(self, job: JobRow, progress: Progress) -> None:
         document = self._store.documents.get(job.document_id)
-        self._store.documents.set_status(document.id, "reading")
+        checkpoint = self._store.checkpoints.begin(job, self._owner, self._made_with())
+        reading = Reading(self._store, document, checkpoint, progress, self._read)
         with _named(self._store.documents.original(document.id), document.name) as path:
-            reading = Reading(self._store, document, progress)
-            items = (self._read or sandbox.read)(path)
-            references = list(chunk(reading.pages(items), self._engine.tokenize, _title(document)))
-        if not references:
+            try:
+                for stretch in reading.stretches(path, self._engine.tokenize, _title(document)):
+                    self._keep(job, reading, stretch, document, progress)
+                    if reading.last < reading.total and self._store.jobs.should_give_way(job):
+                        raise GivenBack
+            except ReadingStopped:
+                progress("reading", reading.last, reading.total)  # says why
+                raise
+        counts = self._store.checkpoints.counts(document.id)
+        if not counts.references:
             raise EmptyFile(f"{document.name}: no text to cite was found in it")
-        self._store.references.replace(
-            document.id, list(self._embedded(document, reading, references, progress)), self._embedder.name
-        )
+        if counts.pages > reading.total:  # not every format knows at its beginning
+            self._store.documents.set_info(document.id, page_count=counts.pages)
         self._store.documents.set_status(document.id, "answerable")
         if job.memories and not self._refuses(document.id):
             self._store.jobs.enqueue(
@@ -161,59 +154,77 @@ class Pipeline:
         else:
             self._finish_document(document.id)
 
-    def _embedded(
-        self, document: DocumentRow, reading: "Reading", references: Sequence[Reference], progress: Progress
-    ) -> Iterator[NewReference]:
+    def _keep(
+        self, job: JobRow, reading: Reading, stretch: Stretch, document: DocumentRow, progress: Progress
+    ) -> None:
+        """Embed and store one stretch."""
+        done, total = stretch.after.page, reading.total
         title = reading.title or document.name
-        for first in range(0, len(references), TEXTS_PER_EMBEDDING):
-            progress("embedding", first, len(references))
-            batch = references[first : first + TEXTS_PER_EMBEDDING]
-            texts = [
-                "\n".join((title, " > ".join(r.heading_path), reading.texts[r.page][r.start : r.end]))
-                for r in batch
-            ]
-            for reference, vector in zip(batch, self._embedder.embed(texts), strict=True):
-                yield NewReference(
-                    reference.page,
-                    reference.start,
-                    reference.end,
-                    reference.heading_path,
-                    np.array(reference.token_ids, dtype=np.uint32),
-                    reference.header_tokens,
-                    reference.token_offsets,
-                    vector,
+        texts = [
+            "\n".join((title, " > ".join(each.heading_path), stretch.text(each)))
+            for each in stretch.references
+        ]
+        found: list[NewReference] = []
+        for first in range(0, len(texts), TEXTS_PER_EMBEDDING):
+            progress("embedding", done, total)
+            vectors = self._embedder.embed(texts[first : first + TEXTS_PER_EMBEDDING])
+            for each, vector in zip(stretch.references[first:], vectors, strict=False):
+                found.append(
+                    NewReference(
+                        each.page,
+                        each.start,
+                        each.end,
+                        each.heading_path,
+                        np.array(each.token_ids, dtype=np.uint32),
+                        each.header_tokens,
+                        each.token_offsets,
+                        vector,
+                    )
                 )
-        progress("embedding", len(references), len(references))
+        progress("storing", done, total)
+        self._store.checkpoints.keep(
+            job,
+            self._owner,
+            [page_row(page) for page in stretch.pages],
+            found,
+            self._embedder.name,
+            stretch.after,
+        )
+        self.tokens += sum(len(each.token_ids) for each in stretch.references)
 
-    def _write_memories(self, job: JobRow, progress: Progress) -> bool:
-        """Returns False if it stopped to let another document be read first."""
+    def _write_memories(self, job: JobRow, progress: Progress) -> None:
         if self._refuses(job.document_id):
             self._finish_document(job.document_id)
-            return True
+            return
+        fingerprint_id = self._bank.fingerprint_id
         total = len(self._store.references.of_document(job.document_id))
-        left = self._store.references.count_without_memory(job.document_id, self._bank.fingerprint_id)
+        left = self._store.references.count_without_memory(job.document_id, fingerprint_id)
         while left:
-            if self._store.jobs.waiting("ingest"):
-                return False
-            rows = self._store.references.without_memory(
-                job.document_id, self._bank.fingerprint_id, MEMORIES_PER_SHARD
-            )
+            if self._should_give_way(job):
+                raise GivenBack
+            rows = self._store.references.without_memory(job.document_id, fingerprint_id, MEMORIES_PER_SHARD)
             steps = list(packs([len(row.token_ids) for row in rows]))
             if len(rows) < left and len(steps) > 1:
                 steps.pop()  # half empty; its references come first next time
             memories: list[tuple[int, Arrays]] = []
-            for pack in steps:  # between them the worker reports, stops or gives way
-                if memories and self._store.jobs.waiting("ingest"):
-                    break
-                progress("writing", total - left + len(memories), total)
-                step = [rows[i] for i in pack]
-                written = self._engine.write([row.token_ids.tolist() for row in step])
-                memories += [(row.id, new.to_arrays()) for row, new in zip(step, written, strict=True)]
-            self._bank.write(memories)
-            left = self._store.references.count_without_memory(job.document_id, self._bank.fingerprint_id)
+            try:
+                for pack in steps:  # between them the worker reports, stops or gives way
+                    if memories and self._store.jobs.waiting("ingest"):
+                        break
+                    progress("writing", total - left + len(memories), total)
+                    step = [rows[i] for i in pack]
+                    written = self._engine.write([row.token_ids.tolist() for row in step])
+                    memories += [(row.id, new.to_arrays()) for row, new in zip(step, written, strict=True)]
+                    self.tokens += sum(len(row.token_ids) for row in step)
+            finally:
+                self._bank.write(memories)
+            left = self._store.references.count_without_memory(job.document_id, fingerprint_id)
+            progress("writing", total - left, total, kept=True)
         progress("writing", total, total)
         self._finish_document(job.document_id)
-        return True
+
+    def _should_give_way(self, job: JobRow) -> bool:
+        return self._store.jobs.waiting("ingest") > 0 or self._store.jobs.should_give_way(job)
 
     def _refuses(self, document_id: str) -> bool:
         """Whether the model cannot write memories; the document then says why."""
@@ -223,41 +234,33 @@ class Pipeline:
         return refusal is not None
 
     def _finish_document(self, document_id: str) -> None:
-        warnings = self._store.documents.get(document_id).warnings
-        partial = any(warning.page is not None for warning in warnings)
-        self._store.documents.set_status(document_id, "partial" if partial else "ready")
+        """Ready if nothing is missing; what is, is counted, not remembered."""
+        document = self._store.documents.get(document_id)
+        counts = self._store.checkpoints.counts(document_id)
+        missing = [
+            f"{lacking} of {whole} {what}"
+            for lacking, whole, what in (
+                ((document.page_count or 0) - counts.pages, document.page_count, "pages"),
+                (document.reference_count - counts.references, document.reference_count, "passages"),
+                (counts.references - counts.words, counts.references, "passages in the word index"),
+            )
+            if lacking > 0
+        ]
+        error = f"{document.name}: {', '.join(missing)} are missing; ingest it again" if missing else None
+        partial = missing or any(warning.page is not None for warning in document.warnings)
+        self._store.documents.set_status(document_id, "partial" if partial else "ready", error)
+
+    def _made_with(self) -> str:
+        """What references and vectors depend on beside the file."""
+        tokenizer = self._engine.fingerprint.tokenizer
+        return f"{readers_version()} | {tokenizer} {REFERENCE_TOKENS} | {self._embedder.name}"
 
 
-class Reading:
-    """Streams a file's pages into the store and on to the chunker, keeping only their text."""
-
-    def __init__(self, store: Store, document: DocumentRow, progress: Progress) -> None:
-        self._store, self._document, self._progress = store, document, progress
-        self.title: str | None = None
-        self.texts: dict[int, str] = {}
-
-    def pages(self, items: Read) -> Iterator[Page]:
-        total = 0
-        waiting: list[PageRow] = []
-        for item in items:
-            if isinstance(item, DocumentInfo):
-                total, self.title = item.page_count, item.title
-                self._store.documents.set_info(
-                    self._document.id, media_type=item.media_type, title=item.title, page_count=total
-                )
-                self._progress("reading", 0, total)
-            elif isinstance(item, PageWarning):
-                self._store.documents.add_warning(self._document.id, item.page, item.message)
-            else:
-                self.texts[item.number] = item.text
-                waiting.append(_page_row(item))
-                if len(waiting) == PAGES_PER_WRITE:
-                    self._store.documents.add_pages(self._document.id, waiting)
-                    waiting = []
-                self._progress("reading", item.number, max(total, item.number))
-                yield item
-        self._store.documents.add_pages(self._document.id, waiting)
-        self._store.documents.set_info(self._document.id, page_count=len(self.texts))
+def _passing(error: Exception) -> bool:
+    """Whether it may go well when it is tried again at once."""
+    return isinstance(error, EngineGone | EngineAway) or (
+        isinstance(error, UnreadableDocument) and error.passing
+    )
 
 
 @contextmanager
@@ -268,11 +271,6 @@ def _named(original: Path, name: str) -> Iterator[Path]:
         link = Path(folder) / (plain or "document")
         link.symlink_to(original.absolute())
         yield link
-
-
-def _page_row(page: Page) -> PageRow:
-    headings = tuple(PageHeading(h.start, h.level, h.text) for h in page.headings)
-    return PageRow(page.number, page.label, page.text, page.width, page.height, page.boxes, headings)
 
 
 def _title(document: DocumentRow) -> str:

@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,34 +25,44 @@ from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from ingest import border
-from ingest.document import DocumentInfo, Page, PageWarning, Read
+from ingest.document import BEGINNING, DocumentInfo, Page, PageWarning, Read, Start
 from ingest.errors import (
     EmptyFile,
     MissingFile,
     PermissionDenied,
     ReaderCrashed,
     ReaderTimeout,
+    ReadingStopped,
     TooLarge,
     by_name,
 )
 from ingest.limits import DEFAULT_LIMITS, Limits
+
+LOOK_SECONDS = 0.2  # how often a caller is asked whether it still waits
 
 # -I: no environment variables, no user packages, no working folder in the path. -B: writes nothing.
 COMMAND = [sys.executable, "-I", "-B", "-X", "utf8", "-m", "ingest.parse_main"]
 
 
 def read(
-    path: Path, media_type: str | None = None, password: str | None = None, limits: Limits = DEFAULT_LIMITS
+    path: Path,
+    media_type: str | None = None,
+    password: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    start: Start = BEGINNING,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Read:
     """Yield one DocumentInfo, then pages in order with warnings between them.
 
-    media_type: one of `ingest.document.MEDIA_TYPES` to skip recognition by content. Closing the iterator
-    ends the process at once. Raises a subclass of UnreadableDocument; NoText comes after the last page, when
-    it is known that none had text.
+    media_type: one of `ingest.document.MEDIA_TYPES` to skip recognition by content. start: where an earlier
+    reading goes on. Closing the iterator ends the process at once; so does `stopped`, which is asked while a
+    page is waited for, with ReadingStopped. Raises a subclass of UnreadableDocument; NoText comes after the
+    last page, when it is known that none had text.
     """
     check_file(path, limits)
-    request = {"task": "read", "media_type": media_type, "password": password}
-    with Child(path, request, limits) as child:
+    request = {"task": "read", "media_type": media_type, "password": password, "start": asdict(start)}
+    with Child(path, request, limits, stopped) as child:
         for header, payload in child.messages():
             try:
                 item: DocumentInfo | Page | PageWarning = border.unpack(header, payload)
@@ -87,12 +98,19 @@ def check_file(path: Path, limits: Limits) -> None:
 class Child:
     """One reading process and the watch over it. Use as a context manager; leaving ends the process."""
 
-    def __init__(self, path: Path, request: dict[str, Any], limits: Limits) -> None:
+    def __init__(
+        self,
+        path: Path,
+        request: dict[str, Any],
+        limits: Limits,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._name = path.name
         self._limits = limits
+        self._stopped = stopped
         self._folder = tempfile.TemporaryDirectory(prefix="reader-", ignore_cleanup_errors=True)
         self._request = {**request, "path": str(path.absolute()), "limits": asdict(limits)}
-        self._expired = False
+        self._expired = self._given_up = False
         self._process = self._start()
 
     def __enter__(self) -> "Child":
@@ -109,7 +127,7 @@ class Child:
     def messages(self) -> Iterator[border.Message]:
         """Messages until the process says "done".
 
-        Raises the error that the process reported, ReaderTimeout or ReaderCrashed.
+        Raises the error that the process reported, ReaderTimeout, ReaderCrashed or ReadingStopped.
         """
         while True:
             message: border.Message | None = None
@@ -119,6 +137,8 @@ class Child:
                     message = border.receive(self._output)
             except border.BorderViolation:
                 cut = True
+            if self._given_up:
+                raise ReadingStopped(f"{self._name}: reading it was stopped")
             if self._expired:
                 raise ReaderTimeout(
                     f"{self._name}: no progress within {self._limits.seconds:g} s, so reading was stopped; "
@@ -162,18 +182,27 @@ class Child:
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
-        """Ends the process if the block does not finish in time; only the wait for the process counts."""
-        timer = threading.Timer(self._limits.seconds, self._expire)
-        timer.daemon = True
-        timer.start()
+        """Ends the process if the block does not finish in time, or its result is not wanted any more.
+
+        Only the wait for the process counts.
+        """
+        done = threading.Event()
+        watch = threading.Thread(target=self._end_if_needed, args=(done,), daemon=True)
+        watch.start()
         try:
             yield
         finally:
-            timer.cancel()
+            done.set()
+            watch.join()
 
-    def _expire(self) -> None:
-        self._expired = True
-        self._process.kill()
+    def _end_if_needed(self, done: threading.Event) -> None:
+        limit = time.monotonic() + self._limits.seconds
+        while not done.wait(min(LOOK_SECONDS, max(limit - time.monotonic(), 0.0))):
+            self._given_up = self._stopped()
+            self._expired = not self._given_up and time.monotonic() >= limit
+            if self._given_up or self._expired:
+                self._process.kill()
+                return
 
     def _died(self, cut: bool) -> ReaderCrashed | ReaderTimeout:
         if cut:

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -60,11 +61,20 @@ def _return_free_memory() -> None:
         trim(0)
 
 
-def beat(store: Store, owner: str, stop: threading.Event, parent: int) -> None:
-    """Say every few seconds that this worker lives, and stop when the process that started it is gone."""
+def beat(
+    store: Store,
+    owner: str,
+    stop: threading.Event,
+    parent: int,
+    tokens: Callable[[], int] = lambda: 0,
+) -> None:
+    """Say every few seconds that this worker lives and how many tokens it has done.
+
+    Stops when the process that started it is gone.
+    """
     while not stop.is_set():
         try:
-            store.workers.beat(owner, os.getpid())
+            store.workers.beat(owner, os.getpid(), parent=parent, tokens=tokens())
         except StorageError as error:
             log.warning("no heartbeat: %s", error)
         if os.getppid() != parent:
@@ -108,12 +118,21 @@ def main(arguments: list[str] | None = None) -> int:
     owner = f"{os.getpid()}-{uuid4().hex[:8]}"
     try:
         with Store.open(options.home) as store:
-            heart = threading.Thread(target=beat, args=(store, owner, stop, options.parent), daemon=True)
+            lines: list[Pipeline] = []
+
+            def tokens() -> int:
+                return sum(line.tokens for line in lines)
+
+            heart = threading.Thread(
+                target=beat, args=(store, owner, stop, options.parent, tokens), daemon=True
+            )
+            store.workers.beat(owner, os.getpid(), parent=options.parent)  # before it can hold a job
             heart.start()
             try:
                 with choice.share(stop) as engine:
                     started = time.monotonic()
                     pipeline = Pipeline(store, engine, choice.load_embedder(), owner, stop)
+                    lines.append(pipeline)
                     log.info("%s is ready after %.1f s", engine.info.model, time.monotonic() - started)
                     work(store, pipeline, owner, stop, options.until_idle)
             except EngineError:

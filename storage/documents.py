@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from storage import epochs, files
+from storage import epochs, files, leases
 from storage import jobs as queue
 from storage.codec import clean, pack_warning, unpack_warnings
 from storage.collections import collection_id_of
@@ -302,7 +302,7 @@ def _describe(connection: sa.Connection, ids: Sequence[str], fingerprint_id: str
     jobs: dict[str, JobRow] = {}
     active = sa.select(Job).where(Job.document_id.in_(ids), Job.status.in_(("queued", "running")))
     for row in connection.execute(active.order_by(Job.id)):
-        jobs[row.document_id] = queue.job_row(row)
+        jobs[row.document_id] = leases.job_row(row)
     memories: dict[str, int] = {}
     banks = sa.select(Bank.fingerprint_id)
     if fingerprint_id is not None:

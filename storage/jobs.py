@@ -1,28 +1,26 @@
 """The queue: which worker does what, how far it is, and what happens when a worker dies.
 
-A worker claims a job for a lease and renews it by reporting progress; when the lease runs out, another
-worker may take the job over. Order: priority, then the collection that was served longest ago (so that a
-thousand files in one do not starve another), then first come first served. Several processes may claim at
-once: SQLite's write lock decides.
+A worker claims a job for a lease and renews it while it works; when the lease runs out, or its process is
+known to be dead, another worker takes the job over. Attempts are counted since something was last kept, so
+only a job on which workers die without getting any further fails; a worker that ended together with the app
+which had started it does not count against the job. Several processes may claim at once: SQLite's write lock
+decides. Which job is next, `storage.order` says.
 """
 
 import time
 from builtins import list as List  # `list` is a method here
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import sqlalchemy as sa
 
+from storage import backlog, leases, order
 from storage.codec import clean
 from storage.collections import collection_id_of
 from storage.database import Database
-from storage.errors import DocumentNotFound, JobLost, JobNotFound
-from storage.records import SEARCHABLE, JobKind, JobRow, JobStatus, Stage
-from storage.schema import Document, Job
-
-MAX_ATTEMPTS = 3
-DIED = "the worker died three times on this document; retry it, or remove it if it happens again"
-_IDLE: dict[str, Any] = {"owner": None, "lease_until": None}
+from storage.errors import DocumentNotFound, JobNotFound
+from storage.records import Backlog, JobKind, JobRow, JobStatus, Stage
+from storage.schema import Checkpoint, Document, Job
 
 
 class Jobs:
@@ -68,15 +66,16 @@ class Jobs:
     ) -> JobRow | None:
         """The next job, now running and ours for `lease_seconds`; None if there is nothing to do.
 
-        Running jobs whose lease ran out are taken over, or failed after `MAX_ATTEMPTS` attempts.
+        Running jobs whose lease ran out or whose worker is dead are taken over, or failed after
+        `MAX_ATTEMPTS` attempts.
         """
         now = self._clock()
         with self._database.write() as connection:
-            _bury(connection, now)
-            job_id = connection.execute(_next_job(kinds, now)).scalar()
+            leases.take_from_the_dead(connection, now)
+            job_id = connection.execute(order.next_job(kinds)).scalar()
             if job_id is None:
                 return None
-            return _update(
+            return leases.update(
                 connection,
                 job_id,
                 status="running",
@@ -85,6 +84,27 @@ class Jobs:
                 attempts=Job.attempts + 1,
                 started_at=now,
             )
+
+    def renew(self, job_id: int, owner: str, lease_seconds: float = 60.0) -> bool:
+        """Renew the lease of a running job. Returns False if it is not this owner's, or to be cancelled."""
+        with self._database.write() as connection:
+            renewed = connection.execute(
+                sa.update(Job)
+                .where(Job.id == job_id, Job.owner == owner, Job.status == "running")
+                .values(lease_until=self._clock() + lease_seconds)
+            ).rowcount
+        return bool(renewed) and self.wanted(job_id, owner)
+
+    def wanted(self, job_id: int, owner: str) -> bool:
+        """Whether the owner should go on: the job runs for it and is not to be cancelled. Only reads."""
+        with self._database.read() as connection:
+            job = leases.find(connection, job_id)
+        return job is not None and leases.runs_for(job, owner) and not job.cancel_requested
+
+    def should_give_way(self, job: JobRow) -> bool:
+        """Whether a job waits that is much smaller than this running one and goes before it."""
+        with self._database.read() as connection:
+            return connection.execute(order.smaller_job(job)).first() is not None
 
     def progress(
         self,
@@ -95,26 +115,29 @@ class Jobs:
         lease_seconds: float = 60.0,
         *,
         owner: str | None = None,
+        kept: bool = False,
     ) -> bool:
         """Report how far a running job is and renew its lease.
 
+        kept: something was stored that the next attempt will not have to do again.
         Returns True if the work should stop: cancelling was asked for, the job has ended, or its document
         is deleted. Raises JobLost if `owner` is given and the job is not running for it any more.
         """
         with self._database.write() as connection:
-            job = _find(connection, job_id)
+            job = leases.find(connection, job_id)
             if job is None:
                 return True
-            _check_owner(job, owner)
+            leases.check_owner(job, owner)
             if job.status != "running":
                 return True
-            _update(
+            leases.update(
                 connection,
                 job_id,
                 stage=stage,
                 done=done,
                 total=total,
                 lease_until=self._clock() + lease_seconds,
+                attempts=1 if kept else job.attempts,
             )
             return job.cancel_requested
 
@@ -125,29 +148,51 @@ class Jobs:
         error: str | None = None,
         *,
         owner: str | None = None,
+        unreadable_by: str | None = None,
     ) -> bool:
-        """End a job; the document's status is the worker's to set. Returns False if the job is gone.
+        """End a job. An ingest that failed or was cancelled is its document's end too.
 
-        Raises JobLost as `progress` does.
+        unreadable_by: as in `DocumentRow`. Returns False if the job is gone. Raises JobLost as `progress`
+        does.
         """
+        now = self._clock()
         with self._database.write() as connection:
-            job = _find(connection, job_id)
+            job = leases.find(connection, job_id)
             if job is None:
                 return False
-            _check_owner(job, owner)
-            _end(connection, job_id, status, error, self._clock())
+            leases.check_owner(job, owner)
+            if error is not None:
+                leases.note(connection, job, error, now)
+            leases.end(connection, job_id, status, error, now)
+            if status != "done":
+                leases.mark_document(connection, job, status, error, now, unreadable_by)
+            elif job.kind == "ingest":
+                connection.execute(sa.delete(Checkpoint).where(Checkpoint.document_id == job.document_id))
         return True
 
-    def requeue(self, job_id: int) -> bool:
-        """Give a running job back, not counted as an attempt (the worker was told to stop).
+    def requeue(
+        self, job_id: int, *, owner: str | None = None, reason: str | None = None, failed: bool = False
+    ) -> bool:
+        """Give a running job back. reason: why, if something went wrong. failed: the attempt counts.
 
-        False if it is not running.
+        False if it does not run any more, or if it failed `MAX_ATTEMPTS` times, which is the caller's to
+        end. Raises JobLost as `progress` does.
         """
         with self._database.write() as connection:
-            job = _find(connection, job_id)
-            if job is None or job.status != "running":
+            job = leases.find(connection, job_id)
+            if job is None:
                 return False
-            _update(connection, job_id, status="queued", attempts=max(0, job.attempts - 1), **_IDLE)
+            leases.check_owner(job, owner)
+            if job.status != "running" or (failed and job.attempts >= leases.MAX_ATTEMPTS):
+                return False
+            if reason is not None:
+                leases.note(connection, job, reason, self._clock())
+            attempts = job.attempts if failed else max(0, job.attempts - 1)
+            if job.cancel_requested:
+                leases.end(connection, job_id, "cancelled", None, self._clock())
+                leases.mark_document(connection, job, "cancelled", None, self._clock())
+            else:
+                leases.update(connection, job_id, status="queued", attempts=attempts, **leases.IDLE)
         return True
 
     def cancel(self, job_id: int) -> JobRow:
@@ -158,10 +203,10 @@ class Jobs:
         with self._database.write() as connection:
             job = _get(connection, job_id)
             if job.status == "running":
-                return _update(connection, job_id, cancel_requested=True)
+                return leases.update(connection, job_id, cancel_requested=True)
             if job.status == "queued":
-                _end(connection, job_id, "cancelled", None, self._clock())
-                _mark_document(connection, job, "cancelled", None, self._clock())
+                leases.end(connection, job_id, "cancelled", None, self._clock())
+                leases.mark_document(connection, job, "cancelled", None, self._clock())
             return _get(connection, job_id)
 
     def retry(self, job_id: int) -> JobRow:
@@ -178,7 +223,7 @@ class Jobs:
                 return other
             if job.kind == "ingest":
                 restart_document(connection, job.document_id)
-            return _update(
+            return leases.update(
                 connection,
                 job_id,
                 status="queued",
@@ -190,7 +235,7 @@ class Jobs:
                 cancel_requested=False,
                 started_at=None,
                 finished_at=None,
-                **_IDLE,
+                **leases.IDLE,
             )
 
     def get(self, job_id: int) -> JobRow:
@@ -204,7 +249,12 @@ class Jobs:
         if status is not None:
             query = query.where(Job.status == status)
         with self._database.read() as connection:
-            return [job_row(row) for row in connection.execute(query)]
+            return [leases.job_row(row) for row in connection.execute(query)]
+
+    def backlog(self) -> Backlog:
+        """What is still to be done, as far as it can be known."""
+        with self._database.read() as connection:
+            return backlog.of(connection)
 
     def waiting(self, kind: JobKind | None = None) -> int:
         """How many jobs are queued."""
@@ -240,6 +290,7 @@ def enqueue(
             document_id=document_id,
             collection_id=collection_id,
             path=clean(path),
+            reasons=[],
             status="queued",
             stage="waiting",
             done=0,
@@ -252,7 +303,7 @@ def enqueue(
         )
         .returning(Job)
     ).one()
-    return job_row(row)
+    return leases.job_row(row)
 
 
 def active(connection: sa.Connection, kind: JobKind, document_id: str) -> JobRow | None:
@@ -263,7 +314,7 @@ def active(connection: sa.Connection, kind: JobKind, document_id: str) -> JobRow
         .order_by(Job.id)
         .limit(1)
     ).first()
-    return None if row is None else job_row(row)
+    return None if row is None else leases.job_row(row)
 
 
 def restart_document(
@@ -278,79 +329,8 @@ def restart_document(
     return bool(restarted.rowcount)
 
 
-def job_row(row: Any) -> JobRow:
-    return JobRow(**row._mapping)
-
-
-def _next_job(kinds: Sequence[JobKind], now: float) -> sa.Select[int]:
-    served = (
-        sa.select(Job.collection_id, sa.func.max(Job.started_at).label("at"))
-        .where(Job.started_at.is_not(None))
-        .group_by(Job.collection_id)
-        .subquery()
-    )
-    lost = sa.and_(Job.status == "running", Job.lease_until < now)
-    return (
-        sa.select(Job.id)
-        .outerjoin(served, served.c.collection_id.is_not_distinct_from(Job.collection_id))
-        .where(Job.kind.in_(kinds), sa.or_(Job.status == "queued", lost))
-        .order_by(Job.priority.desc(), sa.func.coalesce(served.c.at, 0), Job.id)
-        .limit(1)
-    )
-
-
-def _bury(connection: sa.Connection, now: float) -> None:
-    """End running jobs whose worker died and that nobody should take over."""
-    lost = connection.execute(
-        sa.select(Job).where(
-            Job.status == "running",
-            Job.lease_until < now,
-            sa.or_(Job.cancel_requested, Job.attempts >= MAX_ATTEMPTS),
-        )
-    )
-    for job in [job_row(row) for row in lost]:
-        status, error = ("cancelled", None) if job.cancel_requested else ("failed", DIED)
-        _end(connection, job.id, status, error, now)
-        _mark_document(connection, job, status, error, now)
-
-
-def _mark_document(
-    connection: sa.Connection, job: JobRow, status: str, error: str | None, now: float
-) -> None:
-    """Say on the document how its ingest ended. One that can be answered from already is partial then."""
-    if job.kind != "ingest":
-        return
-    searchable = Document.status.in_(SEARCHABLE)
-    connection.execute(
-        sa.update(Document)
-        .where(Document.id == job.document_id, Document.status != "ready")
-        .values(status=sa.case((searchable, "partial"), else_=status), error=error, finished_at=now)
-    )
-
-
-def _end(connection: sa.Connection, job_id: int, status: str, error: str | None, now: float) -> None:
-    message = None if error is None else clean(error)
-    _update(connection, job_id, status=status, error=message, finished_at=now, **_IDLE)
-
-
-def _update(connection: sa.Connection, job_id: int, **values: Any) -> JobRow:
-    return job_row(
-        connection.execute(sa.update(Job).where(Job.id == job_id).values(**values).returning(Job)).one()
-    )
-
-
-def _find(connection: sa.Connection, job_id: int) -> JobRow | None:
-    row = connection.execute(sa.select(Job).where(Job.id == job_id)).one_or_none()
-    return None if row is None else job_row(row)
-
-
 def _get(connection: sa.Connection, job_id: int) -> JobRow:
-    job = _find(connection, job_id)
+    job = leases.find(connection, job_id)
     if job is None:
         raise JobNotFound(f"there is no job {job_id}; see `attest jobs list`")
     return job
-
-
-def _check_owner(job: JobRow, owner: str | None) -> None:
-    if owner is not None and (job.status != "running" or job.owner != owner):
-        raise JobLost(f"job {job.id} is {job.status} and not this worker's any more; leave it")

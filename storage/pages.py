@@ -24,20 +24,9 @@ class Pages:
 
     def add(self, document_id: str, pages: Sequence[PageRow]) -> None:
         """Insert pages, or replace those of the same number. Raises DocumentNotFound, InvalidPage."""
-        if not pages:
-            return
-        statement = insert(Page)
-        changed = {
-            name: statement.excluded[name]
-            for name in ("label", "text", "width", "height", "boxes", "headings")
-        }
-        statement = statement.on_conflict_do_update(index_elements=["document_id", "number"], set_=changed)
-        values = [_values(document_id, page) for page in pages]
-        try:
+        if pages:
             with self._database.write() as connection:
-                connection.execute(statement, values)
-        except IntegrityError as error:
-            raise DocumentNotFound(f"document {document_id} was deleted; stop reading it") from error
+                add(connection, document_id, pages)
 
     def get(self, document_id: str, number: int) -> PageRow:
         """One page with its boxes. Raises PageNotFound."""
@@ -74,6 +63,19 @@ class Pages:
             for row in rows:
                 yield _page_row(row, boxes=boxes)
             after = rows[-1].number
+
+
+def add(connection: sa.Connection, document_id: str, pages: Sequence[PageRow]) -> None:
+    """`Pages.add` inside a transaction of the caller's; at least one page."""
+    statement = insert(Page)
+    changed = {
+        name: statement.excluded[name] for name in ("label", "text", "width", "height", "boxes", "headings")
+    }
+    statement = statement.on_conflict_do_update(index_elements=["document_id", "number"], set_=changed)
+    try:
+        connection.execute(statement, [_values(document_id, page) for page in pages])
+    except IntegrityError as error:
+        raise DocumentNotFound(f"document {document_id} was deleted; stop reading it") from error
 
 
 def _values(document_id: str, page: PageRow) -> dict[str, Any]:

@@ -15,7 +15,7 @@ Profile = Literal["legal", "medical", "general"]
 DocumentStatus = Literal["queued", "reading", "answerable", "ready", "partial", "failed", "cancelled"]
 JobKind = Literal["ingest", "memories"]
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
-Stage = Literal["waiting", "reading", "chunking", "embedding", "writing"]
+Stage = Literal["waiting", "reading", "chunking", "embedding", "storing", "writing"]
 
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 SEARCHABLE: tuple[DocumentStatus, ...] = ("answerable", "ready", "partial")
@@ -46,13 +46,23 @@ class DocumentWarning:
 
 
 @dataclass(frozen=True)
+class JobReason:
+    """Why one attempt at a job came to nothing. at: when that was noticed."""
+
+    at: float
+    message: str
+
+
+@dataclass(frozen=True)
 class JobRow:
     """One piece of work on one document.
 
-    done, total: progress within `stage` (pages while reading, references later); total is 0 until known.
+    done, total: progress (references while memories are written, else pages); total is 0 until known.
+    reasons: why attempts came to nothing, the oldest first; the last of them only.
     memories: whether an ingest is to be followed by writing all memories; without, each is written when it
         is first needed.
-    attempts: how often a worker took it and did not give it back. lease_until: None unless running.
+    attempts: how often a worker took it since something was last kept, and did not give it back.
+    lease_until: None unless running.
     """
 
     id: int
@@ -66,6 +76,7 @@ class JobRow:
     done: int
     total: int
     error: str | None
+    reasons: tuple[JobReason, ...]
     attempts: int
     priority: int
     owner: str | None
@@ -128,6 +139,38 @@ class PageRow:
     height: float | None = None
     boxes: npt.NDArray[np.float32] | None = None
     headings: tuple[PageHeading, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the reading of a document goes on.
+
+    page: the last page that is stored with its references; 0 at the start. headings: open behind it.
+    """
+
+    page: int = 0
+    headings: tuple[PageHeading, ...] = ()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What is stored of a document. words: references in the full-text index."""
+
+    pages: int
+    references: int
+    words: int
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What active jobs still have to do. jobs: how many.
+
+    tokens: to embed and to write; files that are not read yet count as many as other files of their size have
+        held. None if that is not known.
+    """
+
+    jobs: int
+    tokens: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,9 +266,18 @@ class MemoryProblem:
 
 @dataclass(frozen=True)
 class WorkerRow:
-    """A worker process as it last reported."""
+    """A worker process as it last reported. tokens: embedded, and written as memories, since it started.
+
+    machine, born, parent, parent_born: what tells whether it, and the process that started it, still live;
+        None where that cannot be known.
+    """
 
     id: str
     pid: int
     started_at: float
     heartbeat: float
+    machine: str | None
+    born: float | None
+    parent: int | None
+    parent_born: float | None
+    tokens: int

@@ -31,23 +31,8 @@ class References:
         InvalidReference (then nothing has changed).
         """
         with self._database.write() as connection:
-            document = connection.execute(
-                sa.select(Document.name, Document.title).where(Document.id == document_id)
-            ).one_or_none()
-            if document is None:
-                raise _missing(document_id)
-            replaced = self._forget(connection, document_id)
-            texts = _page_texts(connection, document_id)
-            title = document.title or document.name
-            ids: list[int] = []
-            for first in range(0, len(references), _BATCH):
-                batch = references[first : first + _BATCH]
-                ids += _insert(
-                    connection, document_id, title=title, references=batch, texts=texts, embedder=embedder
-                )
-            connection.execute(
-                sa.update(Document).where(Document.id == document_id).values(reference_count=len(ids))
-            )
+            replaced = forget_references(connection, document_id)
+            ids = append(connection, document_id, references, embedder)
             epochs.visibility_changed(connection)
         if replaced:
             self._remover.finish()
@@ -77,14 +62,50 @@ class References:
         with self._database.read() as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(lacking)).scalar_one()
 
-    def _forget(self, connection: sa.Connection, document_id: str) -> bool:
-        """Delete the document's references. Returns whether there were any."""
-        note_shards(connection, Memory.document_id == document_id)
-        forget_words(connection, document_id)
-        gone = connection.execute(sa.delete(Reference).where(Reference.document_id == document_id)).rowcount
-        if gone:
-            epochs.references_removed(connection)
-        return gone > 0
+
+def append(
+    connection: sa.Connection, document_id: str, references: Sequence[NewReference], embedder: str
+) -> list[int]:
+    """Add references behind those that the document has, inside a transaction of the caller's.
+
+    Returns the new ids in order. Raises DocumentNotFound, InvalidReference.
+    """
+    document = connection.execute(
+        sa.select(Document.name, Document.title).where(Document.id == document_id)
+    ).one_or_none()
+    if document is None:
+        raise _missing(document_id)
+    ids: list[int] = []
+    for first in range(0, len(references), _BATCH):
+        batch = references[first : first + _BATCH]
+        ids += _insert(
+            connection,
+            document_id,
+            title=document.title or document.name,
+            references=batch,
+            texts=_page_texts(connection, document_id, sorted({reference.page for reference in batch})),
+            embedder=embedder,
+        )
+    connection.execute(
+        sa.update(Document)
+        .where(Document.id == document_id)
+        .values(reference_count=Document.reference_count + len(ids))
+    )
+    return ids
+
+
+def forget_references(connection: sa.Connection, document_id: str) -> bool:
+    """Delete the document's references, with their words and memories. Returns whether there were any.
+
+    The caller calls `Remover.finish` after the transaction.
+    """
+    note_shards(connection, Memory.document_id == document_id)
+    forget_words(connection, document_id)
+    gone = connection.execute(sa.delete(Reference).where(Reference.document_id == document_id)).rowcount
+    connection.execute(sa.update(Document).where(Document.id == document_id).values(reference_count=0))
+    if gone:
+        epochs.references_removed(connection)
+    return gone > 0
 
 
 def _insert(
@@ -151,8 +172,8 @@ def _values(
     }
 
 
-def _page_texts(connection: sa.Connection, document_id: str) -> dict[int, str]:
-    query = sa.select(Page.number, Page.text).where(Page.document_id == document_id)
+def _page_texts(connection: sa.Connection, document_id: str, numbers: Sequence[int]) -> dict[int, str]:
+    query = sa.select(Page.number, Page.text).where(Page.document_id == document_id, Page.number.in_(numbers))
     return dict(connection.execute(query).all())
 
 

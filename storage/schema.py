@@ -77,6 +77,18 @@ class Page(Base):
     headings: Mapped[list[Any]]
 
 
+class Checkpoint(Base):
+    """How far a document is read, while it is: see `storage.checkpoints`."""
+
+    __tablename__ = "checkpoints"
+
+    document_id: Mapped[str] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True)
+    made_with: Mapped[str]
+    page: Mapped[int]
+    headings: Mapped[list[Any]]
+    warnings: Mapped[list[Any]]
+
+
 class Reference(Base):
     """AUTOINCREMENT: an id is never used twice, so that it can name a memory and a vector for ever."""
 
@@ -150,6 +162,7 @@ class Job(Base):
     done: Mapped[int]
     total: Mapped[int]
     error: Mapped[str | None]
+    reasons: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     attempts: Mapped[int]
     priority: Mapped[int]
     owner: Mapped[str | None]
@@ -167,6 +180,11 @@ class Worker(Base):
     pid: Mapped[int]
     started_at: Mapped[float]
     heartbeat: Mapped[float]
+    machine: Mapped[str | None]
+    born: Mapped[float | None]
+    parent: Mapped[int | None]
+    parent_born: Mapped[float | None]
+    tokens: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class Meta(Base):

@@ -15,6 +15,7 @@ from typing import Self
 
 from storage import files
 from storage.bank import Banks
+from storage.checkpoints import Checkpoints
 from storage.collections import Collections
 from storage.database import Database
 from storage.documents import Documents
@@ -40,6 +41,7 @@ class Store:
         self.collections = Collections(database, self._remover)
         self.documents = Documents(database, originals, self.pages, self._remover)
         self.references = References(database, self._remover)
+        self.checkpoints = Checkpoints(database, self._remover)
         self.banks = Banks(database, home / "bank")
         self.jobs = Jobs(database)
         self.workers = Workers(database)

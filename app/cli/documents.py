@@ -19,16 +19,28 @@ from storage.records import PROFILES
 @click.option("--profile", type=click.Choice(PROFILES), help="Of the collection, if it is new.")
 @click.option("--memories/--no-memories", default=True, help="Write memories now, or on first use.")
 @click.option("--wait/--no-wait", default=True, help="Return when all is written, or at once.")
+@click.option(
+    "--workers", type=click.IntRange(1, 16), default=1, show_default=True, help="Started where none runs."
+)
 @as_json
 def ingest(
-    paths: Sequence[Path], collection: str, profile: str | None, memories: bool, wait: bool, as_json: bool
+    paths: Sequence[Path],
+    collection: str,
+    profile: str | None,
+    memories: bool,
+    wait: bool,
+    workers: int,
+    as_json: bool,
 ) -> None:
     """Add files, and the files in folders, to a collection. One line per document."""
     from app.ingesting import ingest_paths
 
     failed = done = 0
     with Service(settings_of.load()) as service:
-        for outcome in ingest_paths(service, paths, collection, profile, memories=memories, wait=wait):
+        outcomes = ingest_paths(
+            service, paths, collection, profile, memories=memories, wait=wait, workers=workers
+        )
+        for outcome in outcomes:
             bad = outcome.status in ("failed", "cancelled")
             failed, done = failed + bad, done + (not bad)
             line = f"{outcome.status:9}  {outcome.path}"

@@ -1,6 +1,7 @@
 """What the worker does and has done: `attest jobs` and `memories`."""
 
-from typing import Any
+from datetime import datetime
+from typing import get_args
 
 import click
 
@@ -8,6 +9,7 @@ from app import settings as settings_of
 from app.cli.frame import as_json, main, show
 from app.errors import for_people
 from app.service import Service
+from storage.records import JobRow, JobStatus
 
 
 @main.group()
@@ -16,11 +18,13 @@ def jobs() -> None:
 
 
 @jobs.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--status", type=click.Choice(get_args(JobStatus)))
 @as_json
-def jobs_list(as_json: bool) -> None:
+def jobs_list(limit: int, status: JobStatus | None, as_json: bool) -> None:
     """Jobs, newest first."""
-    with Service(settings_of.load()) as service:
-        rows = service.jobs()
+    with Service(settings_of.load()) as service, for_people():
+        rows = service.store.jobs.list(limit=limit, status=status)
         show({"jobs": rows}, as_json, [_job_line(row) for row in rows])
 
 
@@ -28,10 +32,11 @@ def jobs_list(as_json: bool) -> None:
 @click.argument("job_id", metavar="ID", type=int)
 @as_json
 def jobs_show(job_id: int, as_json: bool) -> None:
-    """One job."""
+    """One job, with the reason of every attempt that came to nothing."""
     with Service(settings_of.load()) as service, for_people():
         row = service.store.jobs.get(job_id)
-        show(row, as_json, [_job_line(row)])
+        reasons = [f"    {_when(reason.at)}  {reason.message}" for reason in row.reasons]
+        show(row, as_json, [_job_line(row), *reasons])
 
 
 @jobs.command("cancel")
@@ -54,7 +59,11 @@ def jobs_retry(job_id: int, as_json: bool) -> None:
         show(row, as_json, [_job_line(row)])
 
 
-def _job_line(row: Any) -> str:
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def _job_line(row: JobRow) -> str:
     line = f"{row.id}  {row.kind:8}  {row.status:9}  {row.stage} {row.done}/{row.total}  {row.document_id}"
     return f"{line}\n    {row.error}" if row.error else line
 

@@ -40,9 +40,13 @@ def stage_words(document: DocumentView) -> str:
     if document.stage == "reading":
         return f"reading page {document.done} of {document.total}" if document.total else "reading"
     if document.stage == "chunking":
-        return "finding passages"
-    if document.stage == "embedding":
-        return f"indexing {document.done} of {document.total}" if document.total else "indexing"
+        return (
+            f"finding passages on page {document.done} of {document.total}"
+            if document.total
+            else "finding passages"
+        )
+    if document.stage in ("embedding", "storing"):
+        return f"indexing page {document.done} of {document.total}" if document.total else "indexing"
     if document.stage == "writing":
         return f"remembering {document.done} of {_count(document.total, 'passage')}"
     if document.status == "answerable":
@@ -89,7 +93,7 @@ def _item(document: DocumentView, confirming: bool) -> str:
         f' aria-label="{word} {name}">{word}</button></div>'
         f'<div class="at-document-state">{escape(stage_words(document))}</div>'
     ]
-    if busy and document.total > 0 and document.stage in ("reading", "embedding", "writing"):
+    if busy and document.total > 0 and document.stage != "waiting":
         parts.append(_progress(document))
     if document.status == "answerable" and busy:
         parts.append('<div class="at-document-ask">can already be asked</div>')

@@ -44,8 +44,8 @@ class DocumentView(Protocol):
     """A document and where its writing stands.
 
     status: queued, reading, answerable, ready, partial, failed or cancelled. stage: waiting, reading,
-    chunking, embedding, writing or None. done, total: pages or references of that stage. warnings:
-    (page or None, message).
+    chunking, embedding, storing, writing or None. done, total: references while writing, else pages.
+    warnings: (page or None, message).
     """
 
     @property

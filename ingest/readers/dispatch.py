@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import cast
 
 from ingest.document import (
+    BEGINNING,
     CSV,
     DOC,
     DOCX,
@@ -25,11 +26,12 @@ from ingest.document import (
     XLSX,
     XML,
     Read,
+    Start,
 )
 from ingest.limits import Limits
 from ingest.readers.source import Source
 
-# Each function takes the file; those of `_LIMITED` take the password and the limits too.
+# Each function takes the file; those of `_LIMITED` take the password and the limits too, as PDF's does.
 _READERS: dict[str, tuple[str, str]] = {
     PDF: ("ingest.readers.pdf", "read_pdf"),
     DOCX: ("ingest.readers.docx", "read_docx"),
@@ -49,11 +51,15 @@ _READERS: dict[str, tuple[str, str]] = {
     TSV: ("ingest.readers.csv", "read_tsv"),
     XML: ("ingest.readers.xml_document", "read_xml"),
 }
-_LIMITED = frozenset({PDF, EML})
+_LIMITED = frozenset({EML})
 
 
-def read_as(source: Source, media_type: str, password: str | None, limits: Limits) -> Read:
-    """What the reader of `media_type` yields for `source`."""
+def read_as(
+    source: Source, media_type: str, password: str | None, limits: Limits, start: Start = BEGINNING
+) -> Read:
+    """What the reader of `media_type` yields: a PDF's pages behind `start`, everything of other files."""
     module, name = _READERS[media_type]
     reader = getattr(import_module(module), name)
+    if media_type == PDF:
+        return cast(Read, reader(source, password, limits, start))
     return cast(Read, reader(source, password, limits) if media_type in _LIMITED else reader(source))

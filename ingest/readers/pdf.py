@@ -12,7 +12,7 @@ import numpy as np
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from ingest.document import PDF, DocumentInfo, Heading, Page, PageWarning, Read
+from ingest.document import BEGINNING, PDF, DocumentInfo, Heading, Page, PageWarning, Read, Start
 from ingest.errors import (
     DamagedFile,
     NoPages,
@@ -33,8 +33,8 @@ _LOOK_AHEAD_PAGES = 100  # pages that are asked how the document hyphenates
 _TAIL_BYTES = 2048
 
 
-def read_pdf(path: Source, password: str | None, limits: Limits) -> Read:
-    """Yield the document's information, then its pages with warnings between them.
+def read_pdf(path: Source, password: str | None, limits: Limits, start: Start = BEGINNING) -> Read:
+    """Yield the document's information, then its pages behind `start` with warnings between them.
 
     Raises PasswordRequired, WrongPassword, NoPages, DamagedFile, UnsupportedFormat or TooLarge.
     """
@@ -51,7 +51,7 @@ def read_pdf(path: Source, password: str | None, limits: Limits) -> Read:
     if not _has_end_mark(path):
         # said of the last page, so that the document counts as partly read
         yield PageWarning(count, "the file ends early (no end-of-file mark); pages after this may be missing")
-    yield from _pages(pdf, structure, count, limits.page_characters)
+    yield from _pages(pdf, structure, count, limits.page_characters, start)
 
 
 def open_document(path: Source, password: str | None) -> Any:
@@ -86,17 +86,19 @@ def _has_end_mark(path: Source) -> bool:
         return b"%%EOF" in file.read()
 
 
-def _pages(pdf: Any, structure: Structure, count: int, most_characters: int) -> Read:
+def _pages(pdf: Any, structure: Structure, count: int, most_characters: int, start: Start) -> Read:
     by_page = {
         page: list(entries) for page, entries in groupby(structure.outline, key=lambda entry: entry.page)
     }
     detector = HeadingDetector(below=max((entry.level for entry in structure.outline), default=0))
+    for number, text in enumerate(start.texts, 1):
+        detector.merge(text, _declared(text, by_page.get(number - 1, [])))
 
     @lru_cache(maxsize=1)
     def hyphenation() -> Hyphenation:
         return Hyphenation(_look_ahead(pdf, min(count, _LOOK_AHEAD_PAGES)))
 
-    for number in range(1, count + 1):
+    for number in range(start.after + 1, count + 1):
         label = structure.labels[number - 1]
         try:
             page = pdf[number - 1]

@@ -14,7 +14,7 @@ from app import adding, ingesting
 from app.ingesting import ingest_paths
 from app.service import Service
 from app.web.documents import added_html
-from tests.app.conftest import LEASE, WARRANTY, add, answer, attest, attest_process, drain
+from tests.app.conftest import DOSE, LEASE, WARRANTY, add, answer, attest, attest_process, drain
 from tests.ingest.make_pdf import Sheet, make_pdf, text_sheet
 
 pytestmark = pytest.mark.usefixtures("fake_model")
@@ -185,3 +185,23 @@ def test_ctrl_c_leaves_nothing_running_and_nothing_lost(service: Service, keep) 
     drain(service)
     (document,) = service.documents("default")
     assert (document.status, document.pages) == ("ready", 600)
+
+
+def test_the_pace_is_what_the_workers_count(service: Service, keep) -> None:
+    now = [1000.0]
+    workers = service.store.workers
+    workers._clock = lambda: now[0]
+    workers.beat("w", os.getpid(), tokens=50)
+    first = service.worker_status()
+    assert (first.alive, first.tokens_per_second, first.seconds_left) == (True, None, None)
+    now[0] += 3
+    workers.beat("w", os.getpid(), tokens=650)
+    assert service.worker_status().tokens_per_second == 200.0
+    assert service.worker_status().seconds_left == 0.0
+    service.add_documents([keep("lease.md", LEASE)], "c")
+    assert service.worker_status().seconds_left is None  # nobody knows yet what such files hold
+    drain(service)
+    service.add_documents([keep("dose.md", DOSE)], "c")
+    left = service.store.jobs.backlog().tokens
+    assert left
+    assert service.worker_status().seconds_left == left / 200.0

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from engine.errors import MemoryMismatch
 from engine.fake import FakeEmbedder, FakeEngine, text_of
 from engine.memory import ExplicitMemory
 from ingest import pipeline as pipeline_of
+from ingest import progress
 from ingest.pipeline import Pipeline
 from ingest.readers.version import readers_version
 from storage.errors import JobLost
@@ -39,7 +41,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four memories a shard, two a step, every report written."""
     monkeypatch.setattr(pipeline_of, "MEMORIES_PER_SHARD", 4)
     monkeypatch.setattr(pipeline_of, "packs", _pairs)
-    monkeypatch.setattr(pipeline_of, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
 
 
 def drain(store: Store, engine: FakeEngine, owner: str = "w", stop: threading.Event | None = None) -> None:
@@ -209,7 +211,7 @@ def test_deleted_while_its_memories_are_written(store: Store, keep, at: int) -> 
     assert sum(bank.memories for bank in store.banks.status()) == 1
 
 
-@pytest.mark.parametrize("method", ["add_pages", "set_info", "set_status", "original"])
+@pytest.mark.parametrize("method", ["set_info", "set_status", "original"])
 def test_deleted_while_it_is_read(store: Store, engine: FakeEngine, keep, monkeypatch, method: str) -> None:
     document_id = add(store, keep("clauses.md", CLAUSES))
     other = add(store, keep("other.txt", "Some other words."))
@@ -224,6 +226,24 @@ def test_deleted_while_it_is_read(store: Store, engine: FakeEngine, keep, monkey
     drain(store, engine)
     assert [row.id for row in store.documents.list()] == [other]
     assert store.documents.get(other).status == "ready"
+
+
+@pytest.mark.parametrize("method", ["begin", "keep"])
+def test_deleted_before_a_checkpoint(
+    store: Store, engine: FakeEngine, keep, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    document_id = add(store, keep("clauses.md", CLAUSES))
+    real = getattr(store.checkpoints, method)
+
+    def deleted_first(*arguments: Any) -> Any:
+        store.documents.delete(document_id)
+        return real(*arguments)
+
+    monkeypatch.setattr(store.checkpoints, method, deleted_first)
+    with suppress(JobLost):  # its job went with it
+        drain(store, engine)
+    assert store.documents.list() == []
+    assert store.jobs.claim("w") is None
 
 
 def test_deleted_while_its_references_are_embedded(store: Store, engine: FakeEngine, keep) -> None:
@@ -363,7 +383,8 @@ def test_killed_in_the_middle_the_next_worker_finishes_as_if_nothing_had_been(
         _expire(again)
         drain(again, undisturbed, "w2")
         assert everything(again, undisturbed, document_id) == expected
-        assert again.jobs.get(2).attempts == 2
+        (reason,) = again.jobs.get(2).reasons
+        assert reason.message.startswith("nothing was heard of the worker any more (writing, ")
 
 
 def _done(store: Store, engine: FakeEngine, path: Path) -> str:

@@ -25,7 +25,8 @@ from tests.app.web.double import HOSTILE, Added, Deleted, Document, Engine, Work
         ({"status": "queued", "stage": "waiting"}, "waiting"),
         ({"status": "reading", "stage": "reading", "done": 3, "total": 40}, "reading page 3 of 40"),
         ({"status": "reading", "stage": "chunking"}, "finding passages"),
-        ({"status": "reading", "stage": "embedding", "done": 5, "total": 9}, "indexing 5 of 9"),
+        ({"status": "reading", "stage": "storing", "done": 5, "total": 9}, "indexing page 5 of 9"),
+        ({"status": "reading", "stage": "embedding", "done": 5, "total": 9}, "indexing page 5 of 9"),
         (
             {"status": "answerable", "stage": "writing", "done": 120, "total": 1500},
             "remembering 120 of 1,500 passages",
