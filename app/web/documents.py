@@ -97,6 +97,8 @@ def _item(document: DocumentView, confirming: bool) -> str:
         parts.append(_progress(document))
     if document.status == "answerable" and busy:
         parts.append('<div class="at-document-ask">can already be asked</div>')
+    if document.superseded_by is not None:
+        parts.append('<div class="at-document-older">older version: cited by earlier answers only</div>')
     if document.warnings:
         parts.append(_warnings(document))
     if confirming:
