@@ -61,7 +61,7 @@ def names(events: list[Event]) -> list[tuple[str, str]]:
     return [(Path(event.path).name, event.status) for event in events]
 
 
-def write(path: Path, text: str, age: float = 0.0) -> Path:
+def write(path: Path, text: str) -> Path:
     """A file that differs in its stamp from what was written before, however quick the test is."""
     path.write_text(text)
     write.at += 1_000_000_000  # type: ignore[attr-defined]
@@ -232,11 +232,11 @@ def test_a_document_deleted_from_the_store_stays_deleted_while_watching(watched:
     assert watched.look(3) == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["~$lease.docx", ".lease.docx.swp", ".~lock.a.odt#", "a.TMP", "b.part", "c.crdownload", "Thumbs.db"]
-    + [".DS_Store", "desktop.ini", "lease.docx~", "~WRL0001.tmp", "x.lock", "Icon\r"],
-)
+JUNK = [".lease.docx.swp", ".~lock.a.odt#", "a.TMP", "b.part", "c.crdownload", "Thumbs.db", ".DS_Store"]
+JUNK += ["desktop.ini", "~$lease.docx", "lease.docx~", "~WRL0001.tmp", "x.lock", "Icon\r"]
+
+
+@pytest.mark.parametrize("name", [*JUNK, "Icon\r"])
 def test_what_programs_leave_lying_about_is_not_meant(name: str) -> None:
     assert is_left_out(name)
 
