@@ -68,7 +68,7 @@ def look_into(folder: Path) -> Look:
                 else:
                     folders.append(path)
             elif not is_left_out(entry.name):
-                found.files[path] = _stamp(entry)
+                found.files[path] = stamp_of(entry)
         waiting += reversed(folders)
     return found
 
@@ -80,7 +80,8 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _stamp(entry: "os.DirEntry[str]") -> Stamp:
+def stamp_of(entry: "os.DirEntry[str] | Path") -> Stamp:
+    """Empty for what is not there."""
     try:
         found = entry.stat()
     except OSError:

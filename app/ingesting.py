@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from app.errors import AttestError, for_people
-from app.folders import look_into
+from app.folders import Stamp, look_into, stamp_of
+from app.forecast import Forecast, check, forecast
 from app.service import Service
 from app.standing import settled_error, settled_status
 from app.supervisor import worker_command
@@ -67,20 +68,34 @@ def ingest_paths(
     wait: bool = True,
     passwords: Sequence[str] = (),
     workers: int = 1,
+    despite_disk: bool = False,
+    say: Callable[[str], None] = log.info,
 ) -> Iterator[Outcome]:
     """Outcomes in the order in which documents are finished; what cannot even be queued comes at once.
 
     workers: processes to start where none runs. passwords: tried on files that are locked, and forgotten.
+    despite_disk: begin even if the disk would clearly not do. say: takes what people should know beside it.
+    Raises AttestError.
     """
     with Intake(
-        service, collection, profile, memories=memories, wait=wait, passwords=passwords, workers=workers
+        service,
+        collection,
+        profile,
+        memories=memories,
+        wait=wait,
+        passwords=passwords,
+        workers=workers,
+        despite_disk=despite_disk,
+        say=say,
     ) as intake:
-        for path in paths:
-            for file in _files(path):
-                outcome = file if isinstance(file, Outcome) else intake.take_in(file)
-                if outcome is not None:
-                    yield outcome
-                yield from intake.finished()
+        files, problems = _files(paths)
+        intake.expect(files)
+        yield from problems
+        for file in files:
+            outcome = intake.take_in(file)
+            if outcome is not None:
+                yield outcome
+            yield from intake.finished()
         yield from intake.all_finished()
 
 
@@ -101,11 +116,15 @@ class Intake:
         wait: bool = True,
         passwords: Sequence[str] = (),
         workers: int = 1,
+        despite_disk: bool = False,
+        say: Callable[[str], None] = log.info,
         pending: dict[str, Path] | None = None,
     ) -> None:
         self.pending = pending or {}
         self._service, self._collection, self._profile = service, collection.strip(), profile
         self._memories, self._wait, self._passwords = memories, wait, passwords
+        self._despite_disk, self._say = despite_disk, say
+        self._expected: dict[Path, int] = {}
         self._workers = _Workers(service, workers)
         self._started: dict[str, float] = {}
         self._looked = 0.0
@@ -117,6 +136,39 @@ class Intake:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._workers.end()
+
+    def expect(self, files: Mapping[Path, Stamp]) -> None:
+        """Say what these files will take, those left out that were read before.
+
+        Raises AttestError if the disk would clearly not do.
+        """
+        with for_people():
+            known = self._read_before(files)
+        self._expected = {path: stamp.size for path, stamp in files.items() if path_key(path) not in known}
+        expected = self._forecast()
+        if not self._despite_disk:
+            check(expected, self._service.settings.home)
+
+    def _forecast(self) -> Forecast:
+        expected = forecast(self._service.store, self._expected, memories=self._memories)
+        if len(self._expected) > 1:
+            self._say(expected.words())
+        if expected.memory_bytes is not None:
+            self._expected = {}  # nothing is left to be found out
+        return expected
+
+    def _read_before(self, files: Mapping[Path, Stamp]) -> set[str]:
+        store = self._service.store
+        if not files or not store.collections.has(self._collection):
+            return set()
+        folder = Path(os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in files]))
+        known = store.sources.under(self._collection, folder)
+        stamps = {path_key(path): stamp for path, stamp in files.items()}
+        return {
+            path
+            for path, stamp in stamps.items()
+            if path in known and (known[path].mtime_ns, known[path].size) == (stamp.mtime_ns, stamp.size)
+        }
 
     def take_in(self, file: Path) -> Outcome | None:
         """Add one file. Its outcome comes from `finished`, unless it is known already."""
@@ -170,6 +222,8 @@ class Intake:
                     seconds = now - self._started.pop(document_id, now)
                     path = str(self.pending.pop(document_id))
                     yield _outcome(path, row, settled_status(row), seconds, self._collection)
+                    if self._expected and row.memory_count:
+                        self._forecast()  # the size of a memory is known now
         if self.pending:
             self._workers.keep_running()
 
@@ -219,20 +273,26 @@ class _Workers:
             process.wait()
 
 
-def _files(path: Path) -> Iterator[Path | Outcome]:
-    """The file, or the files of a folder; a folder that cannot be read becomes a failed outcome."""
-    if not os.path.isdir(path):  # unlike Path.is_dir, it raises nothing
-        yield path
-        return
-    found = look_into(path)
-    yield from found.files
-    for link in found.links:
-        log.warning("%s is a link to another folder, which is left out; name that folder itself", link)
-    for folder, reason in found.problems:
-        error = f"{folder} cannot be read ({reason}); change its permissions"
-        yield Outcome(str(folder), None, "failed", error=error)
-    if not found.files and not found.problems:
-        yield Outcome(str(path), None, "failed", error=f"{path}: there are no files in this folder")
+def _files(paths: Sequence[Path]) -> tuple[dict[Path, Stamp], list[Outcome]]:
+    """The files, and the files of folders; what cannot be looked at is a failed outcome."""
+    files: dict[Path, Stamp] = {}
+    problems: list[Outcome] = []
+    for path in paths:
+        if not os.path.isdir(path):  # unlike Path.is_dir, it raises nothing
+            files[path] = stamp_of(path)
+            continue
+        found = look_into(path)
+        files |= found.files
+        for link in found.links:
+            log.warning("%s is a link to another folder, which is left out; name that folder itself", link)
+        for folder, reason in found.problems:
+            error = f"{folder} cannot be read ({reason}); change its permissions"
+            problems.append(Outcome(str(folder), None, "failed", error=error))
+        if not found.files and not found.problems:
+            problems.append(
+                Outcome(str(path), None, "failed", error=f"{path}: there are no files in this folder")
+            )
+    return files, problems
 
 
 def _row(service: Service, document_id: str) -> DocumentRow | None:

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,8 @@ def watch(
     every: float = LOOK_SECONDS,
     passwords: Sequence[str] = (),
     workers: int = 1,
+    despite_disk: bool = False,
+    say: Callable[[str], None] = log.info,
 ) -> Iterator[Event]:
     """What becomes of the files, until `stop` is set; nothing is lost then. Raises AttestError."""
     for folder in folders:
@@ -65,8 +67,17 @@ def watch(
             raise AttestError(f"{folder} is not a folder that can be watched; give a folder")
     service.have_collection(collection, profile)
     with Intake(
-        service, collection, profile, memories=memories, wait=wait, passwords=passwords, workers=workers
+        service,
+        collection,
+        profile,
+        memories=memories,
+        wait=wait,
+        passwords=passwords,
+        workers=workers,
+        despite_disk=despite_disk,
+        say=say,
     ) as intake:
+        intake.expect({path: stamp for folder in folders for path, stamp in look_into(folder).files.items()})
         watched = [
             _Folder(service, Path(os.path.abspath(folder)), collection, intake, retry=bool(passwords))
             for folder in folders

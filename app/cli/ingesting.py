@@ -53,6 +53,7 @@ from storage.records import PROFILES
     type=click.File(encoding="utf-8"),
     help="A file with passwords to try, one a line; - is standard input.",
 )
+@click.option("--despite-disk", is_flag=True, help="Begin even if the disk would clearly not do.")
 @as_json
 def ingest(
     paths: Sequence[Path],
@@ -66,6 +67,7 @@ def ingest(
     delete_removed: bool,
     passwords: Sequence[str],
     password_file: TextIO | None,
+    despite_disk: bool,
     as_json: bool,
 ) -> None:
     """Add files, and the files in folders, to a collection. One line per document."""
@@ -88,6 +90,8 @@ def ingest(
                 every=every,
                 passwords=passwords,
                 workers=workers,
+                despite_disk=despite_disk,
+                say=_say,
             )
             for event in events:
                 show(event, as_json, [_line(event)])
@@ -101,6 +105,8 @@ def ingest(
             wait=wait,
             passwords=passwords,
             workers=workers,
+            despite_disk=despite_disk,
+            say=_say,
         )
         for outcome in outcomes:
             bad = outcome.status in ("failed", "cancelled")
@@ -115,8 +121,12 @@ def _until_interrupted() -> threading.Event:
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
-    click.echo("watching; Ctrl-C ends it", err=True)
+    _say("watching; Ctrl-C ends it")
     return stop
+
+
+def _say(words: str) -> None:
+    click.echo(words, err=True)
 
 
 def _line(event: Outcome | Removed) -> str:

@@ -45,7 +45,7 @@ class DocumentView(Protocol):
 
     status: queued, reading, answerable, ready, partial, failed or cancelled. stage: waiting, reading,
     chunking, embedding, storing, writing or None. done, total: references while writing, else pages.
-    warnings: (page or None, message). superseded_by: the newer version of an older one, which is not searched.
+    warnings: (page or None, message). superseded_by: the newer version of an older one, not searched then.
     """
 
     @property
