@@ -14,7 +14,7 @@ from app.errors import AttestError, for_people
 from storage.store import Store
 
 # References a byte, over the files of each kind (tests/app/test_forecast.py holds them against real ones).
-PER_BYTE = {".pdf": 1 / 4000, ".docx": 1 / 1500, ".doc": 1 / 1500, ".pptx": 1 / 20000}
+PER_BYTE = {".pdf": 1 / 1300, ".docx": 1 / 1200, ".doc": 1 / 1200}
 PER_BYTE_OF_TEXT = 1 / 450
 TEXT = (".txt", ".md", ".markdown", ".htm", ".html", ".xhtml", ".xml", ".eml", ".csv", ".rtf")
 PER_BYTE_OF_OTHERS = 1 / 4000

@@ -51,7 +51,7 @@ def test_only_what_clearly_does_not_fit_is_refused(
     assert (done.status, done.stdout) == (1, "")
     assert "has not enough room: 1 files" in done.stderr
     assert "Free some disk" in done.stderr
-    assert service.documents("default") == []
+    assert service.collections() == []
     assert attest(*command, "--despite-disk").status == 0
     service.delete_document(service.documents("default")[0].document_id)
     free(monkeypatch, least + 1)

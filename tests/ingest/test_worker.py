@@ -191,7 +191,7 @@ def test_a_full_disk_gives_jobs_back_and_is_tried_again(
     monkeypatch.setattr(store.jobs, "requeue", full)
     worker.work(store, FullDisk(store, 5), "w", threading.Event(), until_idle=True)  # type: ignore[arg-type]
     assert store.documents.get(document.id).status == "ready"
-    done = [job for job in store.jobs.list() if job.kind == "ingest"][0]
+    done = next(job for job in store.jobs.list() if job.kind == "ingest")
     assert (done.status, done.attempts) == ("done", 1)
     assert {reason.message for reason in done.reasons} == {
         "no space left on the disk of the store; free some and try again"
