@@ -27,9 +27,9 @@ def free(monkeypatch: pytest.MonkeyPatch, count: float) -> None:
 
 
 def test_memories_are_counted_by_the_size_of_those_that_are_there(service: Service, keep) -> None:
-    files = {keep("a.md", LEASE): 45_000, Path("b.pdf"): 400_000}
+    files = {keep("a.md", LEASE): 45_000, Path("b.pdf"): 130_000}
     expected = forecast(service.store, files, memories=True)
-    assert (expected.files, expected.bytes, expected.memory_bytes) == (2, 445_000, None)
+    assert (expected.files, expected.bytes, expected.memory_bytes) == (2, 175_000, None)
     assert expected.passages == 200
     assert "known once the first is written" in expected.words()
     add(service, keep("a.md", LEASE))

@@ -122,13 +122,11 @@ def ingest_all(store: Store, paths: Iterable[Path]) -> Counter[tuple[str, str]]:
     # of the hungriest process; the operating system counts kB on Linux, bytes on macOS
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     assert peak < DEFAULT_LIMITS.memory_bytes
-    seconds = np.array(recorder.seconds)
     for (status, reason), count in sorted(found.items()):
         print(f"{count:5}  {status:8}  {reason}")
-    print(
-        f"{len(seconds)} readings: median {np.median(seconds):.2f} s, 95 of 100 within "
-        f"{np.percentile(seconds, 95):.2f} s, longest {seconds.max():.1f} s; the hungriest process took {peak / 2**20:.0f} MiB"
-    )
+    median, most, longest = np.quantile(recorder.seconds, [0.5, 0.95, 1.0])
+    print(f"{len(recorder.seconds)} readings: p50 {median:.2f} s, p95 {most:.2f} s, longest {longest:.1f} s")
+    print(f"the hungriest reading process took {peak / 2**20:.0f} MiB")
     return found
 
 
