@@ -175,11 +175,17 @@ def older(collection_id: int | None) -> sa.Select[str]:
 
     A path from which the file is gone counts only if the document lies nowhere else.
     """
-    newer = aliased(Source)
+    newer, later = aliased(Source), aliased(Source)
+    changed = (  # the few paths where there is more than one version
+        sa.select(Source.document_id)
+        .join(later, sa.and_(later.collection_id == Source.collection_id, later.path == Source.path))
+        .where(later.version > 1, Source.version < later.version)
+    )
     lies = sa.case((Source.gone_at.is_(None), 1), else_=0)
     newest = sa.case((_superseding(newer).is_(None), 1), else_=0)
     query = (
         sa.select(Source.document_id)
+        .where(Source.document_id.in_(changed.correlate(None)))
         .group_by(Source.document_id)
         .having(
             sa.func.max(lies * newest) == 0,
