@@ -1,13 +1,21 @@
 """Takes one file into the store, or says in words for people why not. Parsing is the worker's."""
 
+import logging
 import os
 import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import AttestError, for_people
+from ingest.errors import UnreadableDocument
 from ingest.readers.version import readers_version
+from ingest.unlocking import unlock
 from storage.store import Store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,17 +32,46 @@ class Added:
     error: str | None
 
 
-def add_file(store: Store, path: Path, collection: str, *, memories: bool) -> Added:
-    """Keep a file and queue its ingest, unless the same content is in the store already."""
+def add_file(
+    store: Store, path: Path, collection: str, *, memories: bool, stays: bool, passwords: Sequence[str] = ()
+) -> Added:
+    """Keep a file and queue its ingest, unless the same content is in the store already.
+
+    stays: as in `storage.documents.Documents.add`.
+    """
     try:
         _check_readable(path)
-        with for_people():
-            row, created = store.documents.add(path, collection, memories=memories, readers=readers_version())
+        with for_people(), _unlocked(path, passwords) as readable:
+            row, created = store.documents.add(
+                path,
+                collection,
+                memories=memories,
+                readers=readers_version(),
+                stays=stays,
+                readable=readable,
+            )
     except AttestError as error:
         return Added(path, None, "failed", str(error))
     if row.status == "failed":  # the error names the document, whose name may be another than this file's
         return Added(path, row.id, "failed", (row.error or "").removeprefix(f"{row.name}: ") or None)
     return Added(path, row.id, "queued" if created else "duplicate", None)
+
+
+@contextmanager
+def _unlocked(path: Path, passwords: Sequence[str]) -> Iterator[Path | None]:
+    """A copy without encryption for as long as the block lasts; None if it is not needed or not possible."""
+    if not passwords:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="attest-") as folder:
+        copy = Path(folder) / "unlocked"
+        try:
+            with copy.open("xb") as file:
+                done = unlock(path, passwords, file)
+        except UnreadableDocument as error:
+            log.warning("%s", error)  # the worker finds the same, and keeps it with the document
+            done = False
+        yield copy if done else None
 
 
 def _check_readable(path: Path) -> None:

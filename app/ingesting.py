@@ -7,18 +7,22 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from app.errors import AttestError, for_people
+from app.folders import Stamp, look_into, stamp_of
+from app.forecast import Forecast, check, forecast
 from app.service import Service
 from app.standing import settled_error, settled_status
 from app.supervisor import worker_command
 from storage.errors import DocumentNotFound
 from storage.records import FINISHED, DocumentRow
+from storage.sources import path_key
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,8 @@ class Outcome:
 
     error: why it is not ready; of a duplicate, why the same content could not be read before.
     bytes: the file's size. seconds: from the start of its reading to the end of its writing.
+    version: how many different contents were found at this path, this one included. replaces: the document
+        that was found there before, now an older version.
     """
 
     path: str
@@ -48,6 +54,8 @@ class Outcome:
     seconds: float = 0.0
     warnings: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
+    version: int | None = None
+    replaces: str | None = None
 
 
 def ingest_paths(
@@ -58,84 +66,166 @@ def ingest_paths(
     *,
     memories: bool = True,
     wait: bool = True,
+    passwords: Sequence[str] = (),
     workers: int = 1,
+    despite_disk: bool = False,
+    say: Callable[[str], None] = log.info,
 ) -> Iterator[Outcome]:
-    """Outcomes in the order in which documents are finished; what cannot even be queued comes first.
+    """Outcomes in the order in which documents are finished; what cannot even be queued comes at once.
 
-    workers: processes to start where none runs.
+    workers: processes to start where none runs. passwords: tried on files that are locked, and forgotten.
+    despite_disk: begin even if the disk would clearly not do. say: takes what people should know beside it.
+    Raises AttestError.
     """
-    pending: dict[str, Path] = {}
-    for path in paths:
-        for file in _walk(path):
-            if isinstance(file, Outcome):
-                yield file
-                continue
-            added = service.add_documents([file], collection, profile, memories=memories)[0]
-            if added.document_id is None:
-                yield Outcome(str(file), None, "failed", error=added.error)
-                continue
-            row = _row(service, added.document_id)
-            if added.status != "queued" and row is not None and _finished(row):
-                yield _outcome(str(file), row, "duplicate", 0.0)
-            elif added.document_id in pending:
-                yield Outcome(str(file), added.document_id, "duplicate")
-            elif not wait:
-                yield Outcome(str(file), added.document_id, "queued")
-            else:
-                pending[added.document_id] = file
-    if pending:
-        yield from _wait(service, pending, workers)
+    with Intake(
+        service,
+        collection,
+        profile,
+        memories=memories,
+        wait=wait,
+        passwords=passwords,
+        workers=workers,
+        despite_disk=despite_disk,
+        say=say,
+    ) as intake:
+        files, problems = _files(paths)
+        intake.expect(files)
+        yield from problems
+        for file in files:
+            outcome = intake.take_in(file)
+            if outcome is not None:
+                yield outcome
+            yield from intake.finished()
+        yield from intake.all_finished()
 
 
-def _walk(path: Path) -> Iterator[Path | Outcome]:
-    """Files of a folder, hidden ones left out; a folder that cannot be read becomes a failed outcome."""
-    if not os.path.isdir(path):  # unlike Path.is_dir, it raises nothing
-        yield path
-        return
-    problems: list[OSError] = []
-    empty = True
-    for folder, folders, files in os.walk(path, onerror=problems.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith("."):
-                empty = False
-                yield Path(folder) / name
-    for problem in problems:
-        yield Outcome(
-            str(problem.filename),
-            None,
-            "failed",
-            error=f"{problem.filename} cannot be read ({problem.strerror}); change its permissions",
-        )
-    if empty and not problems:
-        yield Outcome(str(path), None, "failed", error=f"{path}: there are no files in this folder")
+class Intake:
+    """Takes files in, and tells what becomes of them; with a worker of its own while no other one lives.
 
+    pending: the path of each document that is waited for. Use as a context manager; leaving ends our worker,
+    which gives its job back.
+    """
 
-def _wait(service: Service, pending: dict[str, Path], count: int = 1) -> Iterator[Outcome]:
-    workers = _Workers(service, count)
-    started: dict[str, float] = {}
-    try:
-        while pending:
-            for document_ids in _batches(pending):
-                with for_people():
-                    rows = service.store.documents.of_ids(document_ids)
-                for document_id in document_ids:
-                    row = rows.get(document_id)
-                    if row is None:
-                        path = str(pending.pop(document_id))
-                        error = f"{path}: deleted while it was read"
-                        yield Outcome(path, document_id, "cancelled", error=error)
-                        continue
-                    if row.status != "queued":
-                        started.setdefault(document_id, time.monotonic())
-                    if _finished(row):
-                        seconds = time.monotonic() - started[document_id]
-                        yield _outcome(str(pending.pop(document_id)), row, settled_status(row), seconds)
-            if pending:
-                workers.keep_running()
+    def __init__(
+        self,
+        service: Service,
+        collection: str,
+        profile: str | None = None,
+        *,
+        memories: bool = True,
+        wait: bool = True,
+        passwords: Sequence[str] = (),
+        workers: int = 1,
+        despite_disk: bool = False,
+        say: Callable[[str], None] = log.info,
+        pending: dict[str, Path] | None = None,
+    ) -> None:
+        self.pending = pending or {}
+        self._service, self._collection, self._profile = service, collection.strip(), profile
+        self._memories, self._wait, self._passwords = memories, wait, passwords
+        self._despite_disk, self._say = despite_disk, say
+        self._expected: dict[Path, int] = {}
+        self._workers = _Workers(service, workers)
+        self._started: dict[str, float] = {}
+        self._looked = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._workers.end()
+
+    def expect(self, files: Mapping[Path, Stamp]) -> None:
+        """Say what these files will take, those left out that were read before.
+
+        Raises AttestError if the disk would clearly not do.
+        """
+        with for_people():
+            known = self._read_before(files)
+        self._expected = {path: stamp.size for path, stamp in files.items() if path_key(path) not in known}
+        expected = self._forecast()
+        if not self._despite_disk:
+            check(expected, self._service.settings.home)
+
+    def _forecast(self) -> Forecast:
+        expected = forecast(self._service.store, self._expected, memories=self._memories)
+        if len(self._expected) > 1:
+            self._say(expected.words())
+        if expected.memory_bytes is not None:
+            self._expected = {}  # nothing is left to be found out
+        return expected
+
+    def _read_before(self, files: Mapping[Path, Stamp]) -> set[str]:
+        store = self._service.store
+        if not files or not store.collections.has(self._collection):
+            return set()
+        folder = Path(os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in files]))
+        known = store.sources.under(self._collection, folder)
+        stamps = {path_key(path): stamp for path, stamp in files.items()}
+        return {
+            path
+            for path, stamp in stamps.items()
+            if path in known and (known[path].mtime_ns, known[path].size) == (stamp.mtime_ns, stamp.size)
+        }
+
+    def take_in(self, file: Path) -> Outcome | None:
+        """Add one file. Its outcome comes from `finished`, unless it is known already."""
+        added = self._service.add_documents(
+            [file],
+            self._collection,
+            self._profile,
+            memories=self._memories,
+            stays=True,
+            passwords=self._passwords,
+        )[0]
+        if added.document_id is None:
+            return Outcome(str(file), None, "failed", error=added.error)
+        row = _row(self._service, added.document_id)
+        if added.status != "queued" and row is not None and _finished(row):
+            return _outcome(str(file), row, "duplicate", 0.0, self._collection)
+        if added.document_id in self.pending:
+            return Outcome(str(file), added.document_id, "duplicate")
+        if not self._wait:
+            return Outcome(str(file), added.document_id, "queued")
+        self.pending[added.document_id] = file
+        return None
+
+    def all_finished(self) -> Iterator[Outcome]:
+        """Outcomes until none is pending."""
+        while self.pending:
+            yield from self.finished()
+            if self.pending:
                 time.sleep(POLL_SECONDS)
-    finally:
-        workers.end()
+
+    def finished(self) -> Iterator[Outcome]:
+        """Outcomes of what is finished by now; asks at most every `POLL_SECONDS`. Raises AttestError."""
+        now = time.monotonic()
+        if not self.pending or now - self._looked < POLL_SECONDS:
+            return
+        self._looked = now
+        for document_ids in _batches(self.pending):
+            with for_people():
+                rows = self._service.store.documents.of_ids(document_ids)
+            for document_id in document_ids:
+                row = rows.get(document_id)
+                if row is None:
+                    path = str(self.pending.pop(document_id))
+                    error = f"{path}: deleted while it was read"
+                    yield Outcome(path, document_id, "cancelled", error=error)
+                    continue
+                if row.status != "queued":
+                    self._started.setdefault(document_id, now)
+                if _finished(row):
+                    self._workers.something_was_done()
+                    seconds = now - self._started.pop(document_id, now)
+                    path = str(self.pending.pop(document_id))
+                    yield _outcome(path, row, settled_status(row), seconds, self._collection)
+                    if self._expected and row.memory_count:
+                        self._forecast()  # the size of a memory is known now
+        if self.pending:
+            self._workers.keep_running()
 
 
 def _batches(pending: dict[str, Path]) -> Iterator[list[str]]:
@@ -172,11 +262,37 @@ class _Workers:
                 process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=STDERR)
                 self._running.append(process)
 
+    def something_was_done(self) -> None:
+        """Only deaths without anything between them are held against the installation."""
+        self._deaths = 0
+
     def end(self) -> None:
         for process in self._running:
             process.terminate()
         for process in self._running:
             process.wait()
+
+
+def _files(paths: Sequence[Path]) -> tuple[dict[Path, Stamp], list[Outcome]]:
+    """The files, and the files of folders; what cannot be looked at is a failed outcome."""
+    files: dict[Path, Stamp] = {}
+    problems: list[Outcome] = []
+    for path in paths:
+        if not os.path.isdir(path):  # unlike Path.is_dir, it raises nothing
+            files[path] = stamp_of(path)
+            continue
+        found = look_into(path)
+        files |= found.files
+        for link in found.links:
+            log.warning("%s is a link to another folder, which is left out; name that folder itself", link)
+        for folder, reason in found.problems:
+            error = f"{folder} cannot be read ({reason}); change its permissions"
+            problems.append(Outcome(str(folder), None, "failed", error=error))
+        if not found.files and not found.problems:
+            problems.append(
+                Outcome(str(path), None, "failed", error=f"{path}: there are no files in this folder")
+            )
+    return files, problems
 
 
 def _row(service: Service, document_id: str) -> DocumentRow | None:
@@ -192,7 +308,9 @@ def _finished(row: DocumentRow) -> bool:
     return settled_status(row) in FINISHED and row.job is None
 
 
-def _outcome(path: str, row: DocumentRow, status: str, seconds: float) -> Outcome:
+def _outcome(path: str, row: DocumentRow, status: str, seconds: float, collection: str) -> Outcome:
+    here = (collection, path_key(Path(path)))
+    source = next((each for each in row.sources if (each.collection, each.path) == here), None)
     return Outcome(
         path=path,
         document_id=row.id,
@@ -204,4 +322,6 @@ def _outcome(path: str, row: DocumentRow, status: str, seconds: float) -> Outcom
         seconds=round(seconds, 3),
         warnings=[{"page": warning.page, "message": warning.message} for warning in row.warnings],
         error=settled_error(row),
+        version=source.version if source else None,
+        replaces=source.replaces if source else None,
     )

@@ -33,6 +33,8 @@ from storage.records import (
     DocumentRow,
     JobRow,
     Receipt,
+    SourceRow,
+    VersionRow,
 )
 from storage.store import Store
 
@@ -43,7 +45,11 @@ PACE_SECONDS = 20.0  # the worker's pace is measured over this long
 
 @dataclass(frozen=True)
 class DocumentView:
-    """A document and where its writing stands; see `storage.records.DocumentRow` and `JobRow`."""
+    """A document and where its writing stands; see `storage.records.DocumentRow`, `SourceRow` and `JobRow`.
+
+    superseded_by: the newer version, if this is an older one (in the collection that was asked for), which is
+        not searched then. version: which one it is, at the path where it was found last.
+    """
 
     document_id: str
     name: str
@@ -57,11 +63,17 @@ class DocumentView:
     bytes: int
     warnings: list[tuple[int | None, str]]
     error: str | None
+    version: int | None = None
+    superseded_by: str | None = None
+    sources: Sequence[SourceRow] = ()
 
 
 @dataclass(frozen=True)
 class PageView:
-    """A page's text and its size in PDF points (0 by 0 where the format has no pages)."""
+    """A page's text and its size in PDF points (0 by 0 where the format has no pages).
+
+    superseded: whether it is of an older version of its document.
+    """
 
     document_id: str
     document_name: str
@@ -72,6 +84,7 @@ class PageView:
     width: float
     height: float
     has_image: bool
+    superseded: bool = False
 
 
 @dataclass(frozen=True)
@@ -232,6 +245,13 @@ class Service:
         with for_people():
             return self.store.collections.add(name.strip(), next(p for p in PROFILES if p == profile))
 
+    def have_collection(self, name: str, profile: str | None) -> None:
+        """Make a collection unless there is one of that name."""
+        with for_people():
+            known = self.store.collections.has(name.strip())
+        if not known:
+            self.add_collection(name, profile or "general")
+
     def add_documents(
         self,
         paths: Sequence[Path],
@@ -239,21 +259,35 @@ class Service:
         profile: str | None = None,
         *,
         memories: bool = True,
+        stays: bool = False,
+        passwords: Sequence[str] = (),
     ) -> list[Added]:
-        """Take files in and return at once; the worker does the rest. The collection is made if it is new."""
+        """Take files in and return at once; the worker does the rest. The collection is made if it is new.
+
+        stays: the files stay at their paths, where other content will be a new version. passwords: tried on
+            files that are locked, and forgotten.
+        """
+        self.have_collection(collection, profile)
         collection = collection.strip()
-        if all(row.name != collection for row in self.collections()):
-            self.add_collection(collection, profile or "general")
-        return [add_file(self.store, path, collection, memories=memories) for path in paths]
+        return [
+            add_file(self.store, path, collection, memories=memories, stays=stays, passwords=passwords)
+            for path in paths
+        ]
 
     def documents(self, collection: str | None, limit: int = 1000) -> list[DocumentView]:
         with for_people():
             rows = self.store.documents.list(collection, limit=limit, fingerprint_id=self._fingerprint())
-        return [_document_view(row) for row in rows]
+        return [_document_view(row, collection) for row in rows]
 
     def document(self, document_id: str) -> DocumentView:
         with for_people():
             return _document_view(self.store.documents.get(document_id, self._fingerprint()))
+
+    def versions(self, document_id: str) -> list[VersionRow]:
+        """All versions of what was found where the document was, with itself; oldest first for each path."""
+        with for_people():
+            self.store.documents.get(document_id)
+            return self.store.sources.versions(document_id)
 
     def delete_document(self, document_id: str) -> Receipt:
         with for_people():
@@ -339,6 +373,7 @@ class Service:
             row.width or 0.0,
             row.height or 0.0,
             has_image=document.media_type == PDF,
+            superseded=document.superseded_by() is not None,
         )
 
     def page_png(self, document_id: str, page: int, width_px: int) -> bytes:
@@ -348,7 +383,7 @@ class Service:
             return picture.read_bytes()
         with for_people():
             self.store.documents.page(document_id, page)
-            png = render_page(self.store.documents.original(document_id), page, width_px)
+            png = render_page(self.store.documents.readable(document_id), page, width_px)
         partial = picture.with_suffix(f".{threading.get_ident()}.part")
         partial.write_bytes(png)
         partial.replace(picture)
@@ -404,7 +439,7 @@ def _tokens_per_second(pace: _Pace) -> float:
     )
 
 
-def _document_view(row: DocumentRow) -> DocumentView:
+def _document_view(row: DocumentRow, collection: str | None = None) -> DocumentView:
     job = row.job
     return DocumentView(
         row.id,
@@ -419,4 +454,7 @@ def _document_view(row: DocumentRow) -> DocumentView:
         row.bytes,
         [(warning.page, warning.message) for warning in row.warnings],
         settled_error(row),
+        row.sources[0].version if row.sources else None,
+        row.superseded_by(collection),
+        row.sources,
     )

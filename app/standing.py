@@ -13,12 +13,14 @@ def settled_status(row: DocumentRow) -> DocumentStatus:
 
 
 def settled_error(row: DocumentRow) -> str | None:
-    """Why the document is not ready."""
+    """Why the document is not ready; of one that waits, why the last attempt came to nothing."""
     if _left_alone(row) and row.error is None:
         return (
             f"{row.name}: writing its memories was stopped; each is written when it is first needed, "
             "or all of them by `attest jobs retry`"
         )
+    if row.error is None and row.job is not None and row.job.status == "queued" and row.job.reasons:
+        return f"{row.name}: tried again later, {row.job.reasons[-1].message}"
     return row.error
 
 

@@ -1,8 +1,8 @@
 """The language spoken between a reading process and its parent: length-prefixed JSON headers and raw bytes.
 
 Each message is two big-endian uint32 (header bytes, payload bytes), a UTF-8 JSON object with a "kind", and
-the payload: character boxes as little-endian float32, or a PNG. Nothing executable crosses (no pickle): the
-process has parsed an untrusted file, so the parent checks every size, type and shape.
+the payload: character boxes as little-endian float32, a PNG, or a part of a file. Nothing executable crosses
+(no pickle): the process has parsed an untrusted file, so the parent checks every size, type and shape.
 """
 
 import json

@@ -42,7 +42,7 @@ from ingest.errors import (
 from ingest.readers.source import Source
 
 _HEAD_BYTES = 8192
-_PDF_HEADER_WITHIN = 1024  # PDF 32000-1, annex H.3, note 13: readers accept the header this late
+PDF_HEADER_WITHIN = 1024  # PDF 32000-1, annex H.3, note 13: readers accept the header this late
 
 _IMAGE = "a picture ({}); text recognition is not available yet, convert it to a PDF with a text layer"
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -106,7 +106,7 @@ def sniff(path: Source) -> str:
     format that the content does not hold).
     """
     head = _head(path)
-    if PDF_MARK in head[:_PDF_HEADER_WITHIN]:
+    if PDF_MARK in head[:PDF_HEADER_WITHIN]:
         return PDF
     if head.startswith(b"PK\x03\x04"):
         return _zip_type(path)

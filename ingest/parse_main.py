@@ -59,6 +59,12 @@ def _answers(path: Path, request: dict[str, Any], limits: Limits) -> Iterator[bo
 
         yield {"kind": "image"}, page_image(path, request["page"], request["width_px"], request["password"])
         return
+    if request["task"] == "unlock":
+        from ingest.readers.pdf_unlock import unlocked
+
+        for block in unlocked(path, request["passwords"]):
+            yield {"kind": "block"}, block
+        return
     from ingest.media import sniff
     from ingest.readers.dispatch import read_as
 

@@ -128,7 +128,7 @@ class Pipeline:
         document = self._store.documents.get(job.document_id)
         checkpoint = self._store.checkpoints.begin(job, self._owner, self._made_with())
         reading = Reading(self._store, document, checkpoint, progress, self._read)
-        with _named(self._store.documents.original(document.id), document.name) as path:
+        with _named(self._store.documents.readable(document.id), document.name) as path:
             try:
                 for stretch in reading.stretches(path, self._engine.tokenize, _title(document)):
                     self._keep(job, reading, stretch, document, progress)

@@ -23,13 +23,15 @@ from engine.errors import EngineError
 from engine.opening import BACKENDS
 from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL
 from ingest.pipeline import Pipeline
-from storage.errors import JobLost, StorageError
+from storage.errors import DiskFull, JobLost, StorageError
+from storage.records import JobRow
 from storage.store import Store
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.3
 BEAT_SECONDS = 3.0
+FULL_SECONDS = 30.0  # until a full disk is tried again
 
 
 def work(
@@ -40,18 +42,39 @@ def work(
     A running job that is not ours may be that of a worker that died: its lease is waited for.
     """
     while not stop.is_set():
-        job = store.jobs.claim(owner)
-        if job is None:
-            if until_idle and not store.jobs.list(limit=1, status="running"):
-                return
-            stop.wait(IDLE_SECONDS)
-            continue
+        job = None
         try:
+            job = store.jobs.claim(owner)
+            if job is None:
+                if until_idle and not store.jobs.list(limit=1, status="running"):
+                    return
+                stop.wait(IDLE_SECONDS)
+                continue
             pipeline.run(job)
         except JobLost:
-            log.warning("job %d was taken over by another worker", job.id)
+            log.warning("job %d was taken over by another worker", job.id if job else 0)
+        except DiskFull as error:
+            log.warning("%s; trying again in %.0f s", error, FULL_SECONDS)
+            _wait_for_room(store, job, owner, error, stop)
         _return_free_memory()
         log.info("%d bytes resident", psutil.Process().memory_info().rss)
+
+
+def _wait_for_room(
+    store: Store, job: JobRow | None, owner: str, error: DiskFull, stop: threading.Event
+) -> None:
+    """A full disk is not the document's fault: its job is given back as soon as that can be written."""
+    stopped = False
+    while not stopped:
+        stopped = stop.wait(FULL_SECONDS)
+        try:
+            if job is not None:
+                store.jobs.requeue(job.id, owner=owner, reason=str(error))
+            return
+        except JobLost:  # given back already
+            return
+        except StorageError as still:
+            log.warning("%s", still)
 
 
 def _return_free_memory() -> None:

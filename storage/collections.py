@@ -40,6 +40,12 @@ class Collections:
             raise _missing(name)
         return found[0]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a collection of that name."""
+        query = sa.select(Collection.id).where(Collection.name == clean(name))
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
     def list(self, fingerprint_id: str | None = None) -> List[CollectionRow]:
         """All collections by name."""
         with self._database.read() as connection:

@@ -1,6 +1,7 @@
 """Documents: files by content, how far they are, what went wrong.
 
-A document's identity is the SHA-256 of its bytes: the same file under another name is the same document.
+A document's identity is the SHA-256 of its bytes: the same file under another name is the same document, and
+keeps its first name. Where it was found is remembered beside it (`storage.sources`).
 """
 
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from storage import epochs, files, leases
+from storage import epochs, files, leases, sources
 from storage import jobs as queue
 from storage.codec import clean, pack_warning, unpack_warnings
 from storage.collections import collection_id_of
@@ -32,6 +33,7 @@ from storage.records import (
 )
 from storage.removal import Remover
 from storage.schema import Bank, Collection, CollectionDocument, Document, Job, Memory
+from storage.sources import Seen, path_key
 
 INGEST_PRIORITY = 10  # before memories: a document is answerable without them
 _ID_DIGITS = 16
@@ -54,32 +56,44 @@ class Documents:
         *,
         memories: bool = True,
         readers: str | None = None,
+        stays: bool = False,
+        readable: Path | None = None,
     ) -> tuple[DocumentRow, bool]:
         """Keep a file and queue its ingest, to be followed by writing `memories`; nothing is parsed here.
 
         Returns the document and whether there is work to do: False if the same bytes are in the store
         already (they are put into `collection` too), unless their ingest failed or was cancelled, which
-        queues it again; but not if it failed because these very `readers` cannot read the content. Raises
-        OriginalUnreadable, CollectionNotFound, DiskFull.
+        queues it again; but not if it failed because these very `readers` cannot read the content.
+
+        stays: the file stays at `path`, unlike an upload: the path is remembered, and other content that is
+            added from there later is a new version of it.
+        readable: a copy of a locked file that is not locked, to be kept beside it and read in its place. What
+            could not be read without it is read again.
+
+        Raises OriginalUnreadable, CollectionNotFound, DiskFull.
         """
+        seen = Seen(path_key(path), *self._originals.look(path)) if stays else None
         with self._database.read() as connection:
             collection_id = collection_id_of(connection, collection)
         content = self._originals.identify(path)
+        if readable is not None:
+            readers = None
+            self._originals.keep_readable(readable, content.sha256)
         if self._originals.path(content.sha256).is_file():
             with self._database.write() as connection:
                 known = _by_content(connection, content)
                 if known is not None:
-                    created = self._again(connection, known, collection_id, path, memories, readers)
+                    created = self._again(connection, known, collection_id, path, seen, memories, readers)
                     return _describe(connection, [known], None)[0], created
         with self._originals.copied(path) as (content, copy), self._database.write() as connection:
             with files.in_our_words("the store of originals"):
                 self._originals.settle(copy, content.sha256)
             known = _by_content(connection, content)  # another process may have been first
             if known is not None:
-                created = self._again(connection, known, collection_id, path, memories, readers)
+                created = self._again(connection, known, collection_id, path, seen, memories, readers)
                 return _describe(connection, [known], None)[0], created
             document_id = self._insert(connection, content, name or path.name)
-            _link(connection, document_id, collection_id)
+            _link(connection, document_id, collection_id, seen)
             self._enqueue(connection, document_id, collection_id, path, memories)
             return _describe(connection, [document_id], None)[0], True
 
@@ -127,11 +141,14 @@ class Documents:
 
     def original(self, document_id: str) -> Path:
         """The file as it was given. Raises DocumentNotFound."""
-        with self._database.read() as connection:
-            sha256 = connection.execute(sa.select(Document.sha256).where(Document.id == document_id)).scalar()
-        if sha256 is None:
-            raise _missing(document_id)
-        return self._originals.path(sha256)
+        return self._originals.path(self._sha256(document_id))
+
+    def readable(self, document_id: str) -> Path:
+        """The file to read and draw: as it was given, or its copy without a password.
+
+        Raises DocumentNotFound.
+        """
+        return self._originals.readable(self._sha256(document_id))
 
     def set_info(
         self,
@@ -198,6 +215,13 @@ class Documents:
         """Remove a document wholly, see `storage.removal`. Raises DocumentNotFound."""
         return self._remover.delete(document_id)
 
+    def _sha256(self, document_id: str) -> str:
+        with self._database.read() as connection:
+            sha256 = connection.execute(sa.select(Document.sha256).where(Document.id == document_id)).scalar()
+        if sha256 is None:
+            raise _missing(document_id)
+        return sha256
+
     def _insert(self, connection: sa.Connection, content: Content, name: str) -> str:
         short = content.sha256[:_ID_DIGITS]
         taken = connection.execute(sa.select(Document.id).where(Document.id == short)).first()
@@ -221,10 +245,11 @@ class Documents:
         document_id: str,
         collection_id: int,
         path: Path,
+        seen: Seen | None,
         memories: bool,
         readers: str | None,
     ) -> bool:
-        _link(connection, document_id, collection_id)
+        _link(connection, document_id, collection_id, seen)
         restarted = queue.restart_document(
             connection,
             document_id,
@@ -268,7 +293,7 @@ def _by_content(connection: sa.Connection, content: Content) -> str | None:
     return connection.execute(sa.select(Document.id).where(Document.sha256 == content.sha256)).scalar()
 
 
-def _link(connection: sa.Connection, document_id: str, collection_id: int) -> None:
+def _link(connection: sa.Connection, document_id: str, collection_id: int, seen: Seen | None) -> None:
     linked = connection.execute(
         insert(CollectionDocument)
         .values(collection_id=collection_id, document_id=document_id)
@@ -276,6 +301,8 @@ def _link(connection: sa.Connection, document_id: str, collection_id: int) -> No
     ).rowcount
     if linked:
         epochs.visibility_changed(connection)
+    if seen is not None:
+        sources.note(connection, collection_id, document_id, seen)
 
 
 def _matching(
@@ -297,7 +324,7 @@ def _matching(
 
 
 def _describe(connection: sa.Connection, ids: Sequence[str], fingerprint_id: str | None) -> List[DocumentRow]:
-    """Rows in the order of `ids`, by four queries whatever their number."""
+    """Rows in the order of `ids`, by five queries whatever their number."""
     rows = {row.id: row for row in connection.execute(sa.select(Document).where(Document.id.in_(ids)))}
     jobs: dict[str, JobRow] = {}
     active = sa.select(Job).where(Job.document_id.in_(ids), Job.status.in_(("queued", "running")))
@@ -323,10 +350,12 @@ def _describe(connection: sa.Connection, ids: Sequence[str], fingerprint_id: str
     )
     for document_id, name in connection.execute(linked):
         collections.setdefault(document_id, []).append(name)
+    found = sources.of_documents(connection, list(rows))
     return [
         DocumentRow(
             **{
                 **rows[key]._mapping,
+                "sources": tuple(found.get(key, ())),
                 "warnings": unpack_warnings(rows[key].warnings),
                 "memory_count": memories.get(key, 0),
                 "collections": tuple(collections.get(key, ())),

@@ -1,4 +1,7 @@
-"""The files as people gave them, named by what is in them: originals/<first two hex digits>/<sha256>."""
+"""The files as people gave them, named by what is in them: originals/<first two hex digits>/<sha256>.
+
+Beside one that is locked with a password may lie a copy that is not, <sha256>.readable.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,6 +13,7 @@ from typing import BinaryIO
 from storage import files
 from storage.errors import OriginalUnreadable
 
+READABLE = ".readable"
 _BLOCK = 1 << 20
 
 
@@ -29,6 +33,31 @@ class Originals:
 
     def path(self, sha256: str) -> Path:
         return self._root / sha256[:2] / sha256
+
+    def readable(self, sha256: str) -> Path:
+        """The copy that can be read without a password; the original, if it needs none."""
+        copy = self._readable(sha256)
+        return copy if copy.is_file() else self.path(sha256)
+
+    def keep_readable(self, source: Path, sha256: str) -> None:
+        """Keep a copy that can be read without a password. Raises OriginalUnreadable, DiskFull."""
+        with self.copied(source) as (_, copy), files.in_our_words("the store of originals"):
+            files.settle(copy, self._readable(sha256))
+
+    def all_of(self, sha256: str) -> list[Path]:
+        """The files that are kept of one content."""
+        return [path for path in (self.path(sha256), self._readable(sha256)) if path.is_file()]
+
+    def _readable(self, sha256: str) -> Path:
+        return self.path(sha256).with_name(sha256 + READABLE)
+
+    def look(self, source: Path) -> tuple[int, int]:
+        """When a file was changed last (nanoseconds) and its size. Raises OriginalUnreadable."""
+        try:
+            found = source.stat()
+        except OSError as error:
+            raise _unreadable(source, error) from error
+        return found.st_mtime_ns, found.st_size
 
     def identify(self, source: Path) -> Content:
         """Hash a file without keeping it. Raises OriginalUnreadable."""

@@ -88,10 +88,53 @@ class JobRow:
 
 
 @dataclass(frozen=True)
+class SourceRow:
+    """A path at which a document was found, in one collection.
+
+    version: 1 for what was found there first. gone_at: when it was noticed that no file is there any more.
+    replaces: the version before it. superseded_by: the newest version there, if that is a later one that can
+        be searched.
+    """
+
+    collection: str
+    path: str
+    version: int
+    seen_at: float
+    gone_at: float | None
+    replaces: str | None
+    superseded_by: str | None
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """One version of what was found at a path. superseded_by: as in `SourceRow`."""
+
+    document_id: str
+    collection: str
+    path: str
+    version: int
+    status: DocumentStatus
+    superseded_by: str | None
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """What was found last at a path. mtime_ns, size: the file's before it was read."""
+
+    document_id: str
+    mtime_ns: int
+    size: int
+    gone_at: float | None
+    status: DocumentStatus
+    unreadable_by: str | None
+
+
+@dataclass(frozen=True)
 class DocumentRow:
     """A document and how far it is.
 
     reference_count: references stored. memory_count: memories in the bank asked for, or in the fullest one.
+    sources: where it was found, the latest first; empty if it was handed in without a lasting path.
     job: the newest queued or running job, else None.
     unreadable_by: the readers that found the content itself unreadable, else None.
     """
@@ -113,6 +156,15 @@ class DocumentRow:
     created_at: float
     finished_at: float | None
     unreadable_by: str | None
+    sources: tuple[SourceRow, ...] = ()
+
+    def superseded_by(self, collection: str | None = None) -> str | None:
+        """The newer version, if this is an older one wherever it was found (in that collection)."""
+        found = [each for each in self.sources if collection in (None, each.collection)]
+        lying = [each for each in found if each.gone_at is None] or found
+        if all(each.superseded_by for each in lying):
+            return lying[0].superseded_by if lying else None
+        return None
 
 
 @dataclass(frozen=True)

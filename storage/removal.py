@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from storage import epochs, files
 from storage.database import Database
 from storage.errors import DocumentNotFound, StorageError
-from storage.originals import Originals
+from storage.originals import READABLE, Originals
 from storage.records import Receipt
 from storage.schema import (
     CollectionDocument,
@@ -28,6 +28,7 @@ from storage.schema import (
     Page,
     Reference,
     Removal,
+    Source,
 )
 from storage.shards import Shards
 from storage.upgrade import BACKUPS
@@ -101,7 +102,7 @@ class Remover:
         gone = 0
         with files.in_our_words("the store"):
             for path in _files(self._home / "originals"):
-                gone += self._sweep_file(path, limit, Document.sha256 == path.name)
+                gone += self._sweep_file(path, limit, Document.sha256 == path.name.removesuffix(READABLE))
             for path in _files(self._home / "bank"):
                 named = sa.and_(Memory.fingerprint_id == path.parent.name, Memory.shard == path.name)
                 gone += self._sweep_file(path, limit, named)
@@ -136,7 +137,7 @@ class Remover:
         ).one_or_none()
         if document is None:
             return None
-        original = self._originals.path(document.sha256)
+        originals = self._originals.all_of(document.sha256)
         images = _images(self._home, document_id)
         copies = {str(path) for name in ("vectors", BACKUPS) for path in _files(self._home / name)}
         touched = (copies | note_shards(connection, Memory.document_id == document_id)) - shared
@@ -156,14 +157,14 @@ class Remover:
         ).one()
         jobs, _ = _count(connection, Job, document_id)
         links, _ = _count(connection, CollectionDocument, document_id)
+        paths, _ = _count(connection, Source, document_id)
         receipt = Receipt(
             document_id,
-            rows=1 + pages + vectors + jobs + links,
+            rows=1 + pages + vectors + jobs + links + paths,
             vectors=vectors,
             memories=memories[0],
-            files=original.is_file() + len(images) + len(touched),
-            bytes_freed=files.size(original)
-            + sum(files.size(path) for path in images)
+            files=len(originals) + len(images) + len(touched),
+            bytes_freed=sum(files.size(path) for path in (*originals, *images))
             + page_bytes
             + vector_bytes
             + memories[1],
@@ -184,7 +185,7 @@ class Remover:
                 connection.execute(sa.text("INSERT INTO reference_fts(reference_fts) VALUES ('optimize')"))
             elif kind == "original":
                 if not connection.execute(known.where(Document.sha256 == target)).first():
-                    files.remove(self._originals.path(target))
+                    _remove_all(self._originals.all_of(target))
             elif kind == "pages":
                 if not connection.execute(known.where(Document.id == target)).first():
                     _remove_all(_images(self._home, target))

@@ -6,7 +6,7 @@ SQLAlchemy has no words for it. A test holds models and migrations equal.
 
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, Integer, LargeBinary, MetaData, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -60,6 +60,27 @@ class CollectionDocument(Base):
         ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True
     )
     document_id: Mapped[str] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True)
+
+
+class Source(Base):
+    """version: counts the documents that were found at this path of the collection, see `storage.sources`.
+
+    mtime_ns, size: of the file before it was read. gone_at: when it was noticed that no file is there.
+    """
+
+    __tablename__ = "sources"
+    __table_args__ = (Index("ix_sources_document_id", "document_id"),)
+
+    collection_id: Mapped[int] = mapped_column(
+        ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True
+    )
+    path: Mapped[str] = mapped_column(primary_key=True)
+    document_id: Mapped[str] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int]
+    seen_at: Mapped[float]
+    mtime_ns: Mapped[int] = mapped_column(BigInteger)
+    size: Mapped[int] = mapped_column(BigInteger)
+    gone_at: Mapped[float | None]
 
 
 class Page(Base):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from storage import epochs, lexical
+from storage import epochs, lexical, sources
 from storage.collections import collection_id_of
 from storage.database import Database
 from storage.errors import EmbedderChanged
@@ -67,7 +67,7 @@ class Search:
 
         query_vector: (D,) L2-normalised. cosine_to: report cosines to this vector instead. collection,
         document_ids: None is everything; both given, both hold. Only documents that are answerable, ready or
-        partial are searched. Raises CollectionNotFound,
+        partial are searched, and older versions only if `document_ids` names them. Raises CollectionNotFound,
         EmbedderChanged.
         """
         query = np.ascontiguousarray(query_vector, dtype=np.float32)
@@ -132,7 +132,9 @@ def _visible_ids(
             CollectionDocument.collection_id == collection_id
         )
         documents = documents.where(Document.id.in_(members))
-    if document_ids is not None:
+    if document_ids is None:
+        documents = documents.where(Document.id.not_in(sources.older(collection_id)))
+    else:
         documents = documents.where(Document.id.in_(document_ids))
     query = sa.select(Reference.id).where(Reference.document_id.in_(documents))
     return np.fromiter(connection.execute(query).scalars(), dtype=np.int64)

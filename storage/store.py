@@ -25,6 +25,7 @@ from storage.pages import Pages
 from storage.references import References
 from storage.removal import Remover
 from storage.search import Search
+from storage.sources import Sources
 from storage.upgrade import upgrade
 from storage.workers import Workers
 
@@ -38,6 +39,7 @@ class Store:
         originals = Originals(home / "originals")
         self._remover = Remover(database, home, originals)
         self.pages = Pages(database)
+        self.sources = Sources(database)
         self.collections = Collections(database, self._remover)
         self.documents = Documents(database, originals, self.pages, self._remover)
         self.references = References(database, self._remover)

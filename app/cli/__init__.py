@@ -9,6 +9,7 @@ from app.cli import (  # noqa: F401 - each adds its commands to `main`
     asking,
     documents,
     evaluating,
+    ingesting,
     machine,
     work,
 )

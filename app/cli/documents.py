@@ -1,58 +1,15 @@
-"""What is in the store: `attest ingest`, `collections` and `documents`."""
+"""What is in the store: `attest collections` and `documents`."""
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from app import settings as settings_of
-from app.cli.frame import DEFAULT_COLLECTION, as_json, main, show
+from app.cli.frame import as_json, main, show
 from app.errors import AttestError, for_people
 from app.service import DocumentView, Service
 from storage.records import PROFILES
-
-
-@main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--collection", default=DEFAULT_COLLECTION, show_default=True)
-@click.option("--profile", type=click.Choice(PROFILES), help="Of the collection, if it is new.")
-@click.option("--memories/--no-memories", default=True, help="Write memories now, or on first use.")
-@click.option("--wait/--no-wait", default=True, help="Return when all is written, or at once.")
-@click.option(
-    "--workers", type=click.IntRange(1, 16), default=1, show_default=True, help="Started where none runs."
-)
-@as_json
-def ingest(
-    paths: Sequence[Path],
-    collection: str,
-    profile: str | None,
-    memories: bool,
-    wait: bool,
-    workers: int,
-    as_json: bool,
-) -> None:
-    """Add files, and the files in folders, to a collection. One line per document."""
-    from app.ingesting import ingest_paths
-
-    failed = done = 0
-    with Service(settings_of.load()) as service:
-        outcomes = ingest_paths(
-            service, paths, collection, profile, memories=memories, wait=wait, workers=workers
-        )
-        for outcome in outcomes:
-            bad = outcome.status in ("failed", "cancelled")
-            failed, done = failed + bad, done + (not bad)
-            line = f"{outcome.status:9}  {outcome.path}"
-            if outcome.error:
-                line += f"\n           {outcome.error}"
-            elif outcome.status in ("ready", "partial"):
-                line += (
-                    f"  ({outcome.pages} pages, {outcome.references} passages, {outcome.memories} memories)"
-                )
-            show(outcome, as_json, [line])
-    if failed:
-        sys.exit(3 if done else 1)
 
 
 @main.group()
@@ -115,6 +72,8 @@ def documents_list(collection: str | None, as_json: bool) -> None:
 def _document_line(row: DocumentView) -> str:
     written = f"{row.pages} pages, {row.memories} of {row.references} memories"
     line = f"{row.document_id}  {row.status:10}  {row.name}  ({written})"
+    if row.superseded_by:
+        line += f"\n    older version, superseded by {row.superseded_by}"
     return f"{line}\n    {row.error}" if row.error else line
 
 
@@ -122,24 +81,41 @@ def _document_line(row: DocumentView) -> str:
 @click.argument("document_id", metavar="ID")
 @as_json
 def documents_show(document_id: str, as_json: bool) -> None:
-    """One document with its warnings."""
+    """One document with its warnings, where it was found, and its versions."""
     with Service(settings_of.load()) as service:
-        row = service.document(document_id)
+        row, versions = service.document(document_id), service.versions(document_id)
+        found = [
+            f"    {each.path} ({each.collection}), version {each.version}"
+            + (", no longer there" if each.gone_at else "")
+            for each in row.sources
+        ]
+        others = [
+            f"    version {each.version}: {each.document_id}, {each.status}"
+            for each in versions
+            if each.document_id != document_id
+        ]
         warnings = [
             f"    page {page}: {message}" if page else f"    {message}" for page, message in row.warnings
         ]
-        show(row, as_json, [_document_line(row), *warnings])
+        show({**vars(row), "versions": versions}, as_json, [_document_line(row), *found, *others, *warnings])
 
 
 @documents.command("delete")
 @click.argument("document_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--all-versions", is_flag=True, help="With every version of what was found at the same path.")
 @as_json
-def documents_delete(document_ids: Sequence[str], as_json: bool) -> None:
-    """Delete documents with everything made of them. A receipt for each (JSON: one line each)."""
+def documents_delete(document_ids: Sequence[str], all_versions: bool, as_json: bool) -> None:
+    """Delete documents with everything made of them. A receipt for each (JSON: one line each).
+
+    Only the versions that are named go; of those that are left, the highest is the newest.
+    """
     failed = 0
     with Service(settings_of.load()) as service:
+        if all_versions:
+            document_ids = _with_all_versions(service, document_ids)
         for document_id in document_ids:
             try:
+                before = _previous(service, document_id)
                 receipt = service.delete_document(document_id)
             except AttestError as error:
                 failed += 1
@@ -150,8 +126,25 @@ def documents_delete(document_ids: Sequence[str], as_json: bool) -> None:
                 f"{receipt.memories} memories, {receipt.files} files, {receipt.bytes_freed} bytes"
             )
             show(receipt, as_json, [line])
+            if before is not None and before not in document_ids:
+                click.echo(f"{before}, the version before it, is the newest again", err=True)
     if failed:
         sys.exit(3 if failed < len(document_ids) else 1)
+
+
+def _with_all_versions(service: Service, document_ids: Sequence[str]) -> list[str]:
+    wanted = dict.fromkeys(document_ids)
+    for document_id in document_ids:
+        versions = service.store.sources.versions(document_id)
+        wanted.update(dict.fromkeys(each.document_id for each in versions))
+    return list(wanted)
+
+
+def _previous(service: Service, document_id: str) -> str | None:
+    """The version that becomes the newest at its path when this document goes."""
+    row = service.document(document_id)
+    newest = (each for each in row.sources if each.superseded_by is None)
+    return next((each.replaces for each in newest if each.replaces), None)
 
 
 @documents.command("text")

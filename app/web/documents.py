@@ -7,6 +7,7 @@ estimated here; a bar without a known end is not drawn.
 from collections.abc import Sequence
 from html import escape
 
+from app.forecast import size
 from app.web.protocol import AddedDocument, DocumentView, EngineStatus, Receipt, WorkerStatus
 
 BUSY = ("queued", "reading", "answerable")
@@ -52,7 +53,7 @@ def stage_words(document: DocumentView) -> str:
     if document.status == "answerable":
         when = "waiting to be remembered" if document.stage == "waiting" else "remembered when first used"
         return f"{_count(document.references, 'passage')}, {when}"
-    return "waiting"
+    return f"waiting; {document.error}" if document.error else "waiting"
 
 
 def documents_html(
@@ -97,6 +98,8 @@ def _item(document: DocumentView, confirming: bool) -> str:
         parts.append(_progress(document))
     if document.status == "answerable" and busy:
         parts.append('<div class="at-document-ask">can already be asked</div>')
+    if document.superseded_by is not None:
+        parts.append('<div class="at-document-older">older version: cited by earlier answers only</div>')
     if document.warnings:
         parts.append(_warnings(document))
     if confirming:
@@ -189,15 +192,6 @@ def status_html(engine: EngineStatus) -> str:
         f'<div class="at-status" role="status" title="{escape(title)}">'
         f'<span class="at-dot at-dot-{state}"></span><span>{escape(text)}</span></div>'
     )
-
-
-def size(count: float) -> str:
-    """Bytes for reading: "4.2 MB"."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError("unreachable")
 
 
 def _left(seconds: float) -> str:

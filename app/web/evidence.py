@@ -111,7 +111,16 @@ def _head(panel: Panel, page: PageView) -> str:
         f"<span>{escape(page.document_name)}</span></h2>"
         f'<div class="at-evidence-tools">{_step(panel, page, -1)}'
         f"<span>page {escape(page.page_label)}{of}</span>{_step(panel, page, 1)}"
-        f'<span class="at-spring"></span>{"".join(links)}</div></header>'
+        f'<span class="at-spring"></span>{"".join(links)}</div></header>{_older(page)}'
+    )
+
+
+def _older(page: PageView) -> str:
+    if not page.superseded:
+        return ""
+    return (
+        '<p class="at-older" role="note">This is an older version of the document; there is a newer one, '
+        "which new answers are read from.</p>"
     )
 
 

@@ -45,7 +45,7 @@ class DocumentView(Protocol):
 
     status: queued, reading, answerable, ready, partial, failed or cancelled. stage: waiting, reading,
     chunking, embedding, storing, writing or None. done, total: references while writing, else pages.
-    warnings: (page or None, message).
+    warnings: (page or None, message). superseded_by: the newer version of an older one, not searched then.
     """
 
     @property
@@ -72,6 +72,8 @@ class DocumentView(Protocol):
     def warnings(self) -> Sequence[tuple[int | None, str]]: ...
     @property
     def error(self) -> str | None: ...
+    @property
+    def superseded_by(self) -> str | None: ...
 
 
 class Receipt(Protocol):
@@ -92,7 +94,10 @@ class Receipt(Protocol):
 
 
 class PageView(Protocol):
-    """One page: its text, and its size in PDF points where the format has pages (else 0 by 0)."""
+    """One page: its text, and its size in PDF points where the format has pages (else 0 by 0).
+
+    superseded: whether there is a newer version of the document.
+    """
 
     @property
     def document_id(self) -> str: ...
@@ -112,6 +117,8 @@ class PageView(Protocol):
     def height(self) -> float: ...
     @property
     def has_image(self) -> bool: ...
+    @property
+    def superseded(self) -> bool: ...
 
 
 class OriginalView(Protocol):

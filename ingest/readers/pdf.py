@@ -67,7 +67,9 @@ def _refusal(path: Source, password: str | None, code: int | None) -> Unreadable
         case pdfium.FPDF_ERR_PASSWORD if password:
             return WrongPassword(f"{path.name}: the password does not open this PDF")
         case pdfium.FPDF_ERR_PASSWORD:
-            return PasswordRequired(f"{path.name}: this PDF is encrypted; give its password to read it")
+            return PasswordRequired(
+                f"{path.name}: this PDF is encrypted; give its password, see `attest ingest`"
+            )
         case pdfium.FPDF_ERR_SECURITY:
             return UnsupportedFormat(
                 f"{path.name}: this PDF is encrypted in a way that is not supported; save an unencrypted copy"

@@ -7,7 +7,7 @@ import pytest
 
 from app.service import Service
 from engine.registry import REGISTERED, Registered
-from tests.app.conftest import QUESTION, attest
+from tests.app.conftest import LEASE, QUESTION, attest, drain
 
 pytestmark = pytest.mark.usefixtures("fake_model")
 
@@ -143,7 +143,7 @@ def test_documents(service: Service, filled) -> None:
     lease, warranty = (rows[each] for each in filled[:2])
     assert (lease["name"], lease["status"], warranty["pages"]) == ("lease.md", "ready", 2)
     assert lease["memories"] == lease["references"] > 0
-    assert attest("documents", "show", filled[0], "--json").json == lease
+    assert attest("documents", "show", filled[0], "--json").json == {**lease, "versions": []}
     assert "lease.md" in attest("documents", "show", filled[0]).stdout
     missing = attest("documents", "show", "nothing")
     assert missing.status == 1
@@ -263,3 +263,29 @@ def test_help_fits_a_terminal_and_cuts_nothing_off(command: str) -> None:
     assert done.status == 0
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
     assert "..." not in done.stdout.partition("\n")[2]
+
+
+def test_versions_are_listed_shown_and_deleted(service: Service, keep) -> None:
+    path = keep("lease.md", LEASE)
+    ids = []
+    for text in (LEASE, LEASE.replace("ninety", "sixty"), LEASE.replace("ninety", "thirty")):
+        path.write_text(text)
+        (line,) = attest("ingest", path, "--no-wait", "--json").lines
+        ids.append(line["document_id"])
+        drain(service)
+    first, second, third = ids
+    listed = {row["document_id"]: row for row in attest("documents", "list", "--json").json["documents"]}
+    assert [listed[each]["superseded_by"] for each in ids] == [third, third, None]
+    assert [listed[each]["version"] for each in ids] == [1, 2, 3]
+    shown = attest("documents", "show", first, "--json").json
+    assert [version["document_id"] for version in shown["versions"]] == ids
+    assert shown["sources"][0]["path"] == str(path)
+    assert f"superseded by {third}" in attest("documents", "show", first).stdout
+    done = attest("documents", "delete", third, "--json")
+    assert done.stderr == f"{second}, the version before it, is the newest again\n"
+    assert attest("documents", "delete", first, "--json").stderr == ""
+    path.write_text(LEASE)
+    attest("ingest", path, "--no-wait")
+    done = attest("documents", "delete", second, "--all-versions", "--json")
+    assert {receipt["document_id"] for receipt in done.lines} == {first, second}
+    assert (done.stderr, attest("documents", "list", "--json").json["documents"]) == ("", [])

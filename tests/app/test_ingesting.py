@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from app import adding, ingesting
-from app.ingesting import ingest_paths
+from app.ingesting import Intake, ingest_paths
 from app.service import Service
 from app.web.documents import added_html
 from tests.app.conftest import DOSE, LEASE, WARRANTY, add, answer, attest, attest_process, drain
@@ -124,7 +124,7 @@ def test_a_document_deleted_while_it_is_waited_for(service: Service, keep) -> No
     service.delete_document(str(gone.document_id))
     drain(service)
     pending = {str(each.document_id): each.path for each in (gone, kept)}
-    outcomes = {each.document_id: each for each in ingesting._wait(service, pending)}
+    outcomes = {each.document_id: each for each in Intake(service, "c", pending=pending).all_finished()}
     assert outcomes[gone.document_id].status == "cancelled"
     assert "deleted while it was read" in str(outcomes[gone.document_id].error)
     assert outcomes[kept.document_id].status == "ready"
@@ -137,7 +137,7 @@ def test_cancelling_the_reading_or_the_writing_ends_the_wait(service: Service, k
     service.store.documents.set_status(str(writing.document_id), "answerable")
     service.cancel_document(str(writing.document_id))
     pending = {str(each.document_id): each.path for each in (reading, writing)}
-    outcomes = {each.document_id: each for each in ingesting._wait(service, pending)}
+    outcomes = {each.document_id: each for each in Intake(service, "c", pending=pending).all_finished()}
     assert outcomes[reading.document_id].status == "cancelled"
     assert outcomes[writing.document_id].status in ("partial", "cancelled")
 

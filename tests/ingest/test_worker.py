@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -15,6 +16,8 @@ import pytest
 from engine.fake import FakeEmbedder, FakeEngine
 from ingest import worker
 from ingest.pipeline import Pipeline
+from storage.errors import DiskFull
+from storage.records import JobRow
 from storage.store import Store
 from tests.ingest.make_pdf import make_pdf, text_sheet
 
@@ -157,3 +160,51 @@ def test_work_until_idle(store: Store, keep) -> None:
     store.documents.add(keep("b.txt", "Other words."), "law")
     worker.work(store, line, "w", stop)
     assert store.jobs.waiting() == 1
+
+
+class FullDisk:
+    """A pipeline whose disk is full for the first `times` calls, and a store that cannot note it then."""
+
+    def __init__(self, store: Store, times: int) -> None:
+        self.inner, self.times = Pipeline(store, FakeEngine(), FakeEmbedder(), "w"), times
+
+    def run(self, job: JobRow) -> None:
+        if self.times:
+            self.times -= 1
+            raise DiskFull("no space left on the disk of the store; free some and try again")
+        self.inner.run(job)
+
+
+def test_a_full_disk_gives_jobs_back_and_is_tried_again(
+    store: Store, keep, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "FULL_SECONDS", 0.01)
+    document = store.documents.add(keep("a.md", "# Notice\n\nNinety days notice."), "law")[0]
+    requeue, refused = store.jobs.requeue, [1, 1]
+
+    def full(*arguments: Any, **options: Any) -> bool:
+        if refused:
+            refused.pop()
+            raise DiskFull("no space left")
+        return requeue(*arguments, **options)
+
+    monkeypatch.setattr(store.jobs, "requeue", full)
+    worker.work(store, FullDisk(store, 5), "w", threading.Event(), until_idle=True)  # type: ignore[arg-type]
+    assert store.documents.get(document.id).status == "ready"
+    done = next(job for job in store.jobs.list() if job.kind == "ingest")
+    assert (done.status, done.attempts) == ("done", 1)
+    assert {reason.message for reason in done.reasons} == {
+        "no space left on the disk of the store; free some and try again"
+    }
+    assert "trying again" in caplog.text
+
+
+def test_a_worker_that_waits_for_room_can_be_stopped(store: Store, keep) -> None:
+    store.documents.add(keep("a.md", "# Notice\n\nNinety days notice."), "law")
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.work, args=(store, FullDisk(store, 9), "w", stop))
+    thread.start()
+    until(lambda: any(job.status == "running" for job in store.jobs.list()))
+    stop.set()
+    thread.join(60)
+    assert [job.status for job in store.jobs.list()] == ["queued"]

@@ -87,6 +87,7 @@ class Document:
     collection: str = "Contracts"
     texts: tuple[str, ...] = (LEASE,)
     has_image: bool = True
+    superseded_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Page:
     width: float
     height: float
     has_image: bool
+    superseded: bool = False
 
 
 @dataclass(frozen=True)

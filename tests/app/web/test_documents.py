@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from app.forecast import size
 from app.web.documents import (
     PER_PAGE,
     added_html,
     documents_html,
     is_busy,
     receipt_html,
-    size,
     stage_words,
     status_html,
     worker_html,
@@ -23,6 +23,7 @@ from tests.app.web.double import HOSTILE, Added, Deleted, Document, Engine, Work
     ("change", "words"),
     [
         ({"status": "queued", "stage": "waiting"}, "waiting"),
+        ({"status": "queued", "stage": "waiting", "error": "the disk is full"}, "waiting; the disk is full"),
         ({"status": "reading", "stage": "reading", "done": 3, "total": 40}, "reading page 3 of 40"),
         ({"status": "reading", "stage": "chunking"}, "finding passages"),
         ({"status": "reading", "stage": "storing", "done": 5, "total": 9}, "indexing page 5 of 9"),
@@ -104,3 +105,9 @@ def test_an_answerable_document_without_a_stage_is_not_busy() -> None:
     assert not is_busy(Document("a", "a", "answerable"))
     assert is_busy(library()["supply"])
     assert [size(12), size(4_200_000)] == ["12 bytes", "4.2 MB"]
+
+
+def test_an_older_version_says_so() -> None:
+    new, old = Document("b", "lease.pdf"), Document("a", "lease.pdf", superseded_by="b")
+    assert documents_html([new, old]).count("older version") == 1
+    assert "older version" not in documents_html([new])

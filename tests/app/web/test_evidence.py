@@ -131,3 +131,11 @@ def test_needed_is_shown_where_it_was_measured(service: DoubleService, turn: Tur
     assert turn.answer is not None
     second = turn.answer.citations[1]
     assert "nats" not in shown_html(service, turn, Shown(0, Spot("notes", 1, second.start, second.end)))
+
+
+def test_evidence_of_an_older_version_says_so(service: DoubleService, turn: Turn) -> None:
+    panel = panel_of(service, turn, first_shown(0, turn))
+    assert panel.page is not None
+    assert "older version" not in evidence_html(panel)
+    older = replace(panel, page=replace(panel.page, superseded=True))  # type: ignore[type-var]
+    assert "an older version of the document" in evidence_html(older)
