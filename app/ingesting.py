@@ -5,17 +5,16 @@ Uses the worker that runs already (the served page's, say), else one of its own 
 
 import logging
 import os
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.errors import AttestError, for_people
+from app.errors import for_people
 from app.service import Service
 from app.standing import settled_error, settled_status
-from app.supervisor import worker_command
+from app.supervisor import OwnWorker
 from storage.errors import DocumentNotFound
 from storage.records import FINISHED, DocumentRow
 
@@ -23,8 +22,6 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 AT_A_TIME = 500  # documents asked about in one go; those added first are finished first
-WORKER_TRIES = 3
-STDERR = 2  # stdout is for outcomes only
 
 
 @dataclass(frozen=True)
@@ -107,11 +104,8 @@ def _walk(path: Path) -> Iterator[Path | Outcome]:
 
 
 def _wait(service: Service, pending: dict[str, Path]) -> Iterator[Outcome]:
-    worker: subprocess.Popen[bytes] | None = None
-    tries = 0
     started: dict[str, float] = {}
-    command = worker_command(service.settings, "--until-idle")
-    try:
+    with OwnWorker(service.settings) as worker:
         while pending:
             with for_people():
                 rows = service.store.documents.of_ids(list(pending)[:AT_A_TIME])
@@ -128,23 +122,8 @@ def _wait(service: Service, pending: dict[str, Path]) -> Iterator[Outcome]:
                     yield _outcome(str(pending.pop(document_id)), row, settled_status(row), seconds)
             if not pending:
                 return
-            if worker is None or worker.poll() is not None:
-                if worker is not None and worker.returncode:
-                    tries += 1
-                    if tries == WORKER_TRIES:
-                        raise AttestError(
-                            "the worker ended three times; what it said stands above, and `attest doctor` "
-                            "checks the installation. Nothing is lost: `attest ingest` goes on from there"
-                        )
-                with for_people():
-                    alive = service.store.workers.alive()
-                if not alive:
-                    worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=STDERR)
+            worker.see_to(service.store)
             time.sleep(POLL_SECONDS)
-    finally:
-        if worker is not None and worker.poll() is None:
-            worker.terminate()
-            worker.wait()
 
 
 def _row(service: Service, document_id: str) -> DocumentRow | None:

@@ -13,12 +13,16 @@ import time
 from types import TracebackType
 from typing import Self
 
+from app.errors import AttestError, for_people
 from app.settings import Settings
+from storage.store import Store
 
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = (1.0, 5.0, 30.0)  # after the first, second, and every later death in a row
 HEALTHY_SECONDS = 120.0
+WORKER_TRIES = 3
+STDERR = 2  # stdout is for what a command prints
 
 
 def worker_command(settings: Settings, *extra: str) -> list[str]:
@@ -46,6 +50,41 @@ def worker_command(settings: Settings, *extra: str) -> list[str]:
         str(os.getpid()),
         *extra,
     ]
+
+
+class OwnWorker:
+    """A worker for as long as something is waited for, started only where none runs. A context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._command = worker_command(settings, "--until-idle")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._failures = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+
+    def see_to(self, store: Store) -> None:
+        """Make sure that somebody works. Raises AttestError if our worker fails again and again."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        if self._process is not None and self._process.returncode:
+            self._failures += 1
+            if self._failures == WORKER_TRIES:
+                raise AttestError(
+                    "the worker ended three times; what it said stands above, and `attest doctor` "
+                    "checks the installation. Nothing is lost: the same command goes on from there"
+                )
+        with for_people():
+            alive = store.workers.alive()
+        if not alive:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=STDERR)
 
 
 class Supervisor:
