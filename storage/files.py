@@ -7,6 +7,7 @@ then renamed; the folder is flushed too, so that the name survives a power cut.
 import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ if sys.platform != "win32":
     import fcntl
 
 PARTIAL = ".partial"
+_LONG_SECONDS = 3600.0  # no file is being written for so long
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -61,9 +63,9 @@ def complete(file: BinaryIO) -> None:
 
 
 def abandoned(path: Path) -> bool:
-    """Whether the process that wrote this partial file has died; never known on Windows."""
+    """Whether the process that wrote this partial file has died; on Windows, whether it must have by now."""
     if sys.platform == "win32":
-        return False
+        return path.stat().st_mtime < time.time() - _LONG_SECONDS
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -169,7 +169,7 @@ class Remover:
             connection.execute(_strike(RESIDUE, "", last))
 
     def _sweep_file(self, path: Path, limit: float, named: sa.ColumnElement[bool]) -> bool:
-        if not _older(path, limit):
+        if path.name.endswith(files.PARTIAL) or not _older(path, limit):
             return False
         with self._database.write() as connection:
             known = connection.execute(sa.select(sa.literal(1)).where(named).limit(1)).first()

@@ -4,6 +4,7 @@ The rows of `memories` say what a shard holds; a shard that holds more than its 
 both agree, whoever changes the rows meanwhile. Files nobody names are swept elsewhere.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -150,10 +151,10 @@ class Shards:
 
     def unnamed(self) -> set[str]:
         """Files that no row names; one of them may be about to be named."""
-        found = self.names()
+        names = json.dumps(sorted(self.names()))
         with self._database.read() as connection:
-            named = connection.execute(sa.select(Memory.shard).where(*self._mine()).distinct()).scalars()
-            return found - set(named)
+            parameters = {"bank": self._fingerprint_id, "names": names}
+            return set(connection.execute(_UNNAMED, parameters).scalars())
 
     def unlink_unnamed(self) -> int:
         """Unlink what a crash left between a shard's file and its rows. Returns how many."""
@@ -191,6 +192,12 @@ def note(connection: sa.Connection, fingerprint_id: str, shard: str) -> None:
     """Note that a shard holds more than its rows say, so that a crash before it agrees is made good."""
     connection.execute(sa.insert(Removal).values(kind="shard", target=f"{fingerprint_id}/{shard}"))
 
+
+# One look into an index for each file, however many memories there are.
+_UNNAMED = sa.text(
+    "SELECT value FROM json_each(:names) WHERE NOT EXISTS "
+    "(SELECT 1 FROM memories WHERE fingerprint_id = :bank AND shard = value)"
+)
 
 _SMALL = (
     sa.select(Memory.shard, sa.func.count().label("memories"))

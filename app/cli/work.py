@@ -84,7 +84,7 @@ def memories_status(as_json: bool) -> None:
 @memories.command("verify")
 @as_json
 def memories_verify(as_json: bool) -> None:
-    """Read every memory, and count rows, shards and passages against each other."""
+    """Read every memory; count rows, shards and passages."""
     from app.upkeep import audit_json, is_partial, verify
 
     with Service(settings_of.load()) as service:
@@ -116,7 +116,7 @@ def _problem_line(problem: Problem) -> str:
 @click.option("--wait/--no-wait", default=False, help="Return when all is written, or at once.")
 @as_json
 def memories_rebuild(wait: bool, as_json: bool) -> None:
-    """Write every memory that the engine in use lacks, in the background."""
+    """Write the memories that the engine in use lacks."""
     from app.upkeep import rebuild
 
     with Service(settings_of.load()) as service:
@@ -158,7 +158,7 @@ class _Progress:
 @click.option("--bank", "drop", multiple=True, metavar="ID", help="Drop this bank of another engine.")
 @as_json
 def memories_compact(drop: Sequence[str], as_json: bool) -> None:
-    """Give disk back: write small shards together, shrink the database, drop banks."""
+    """Join small shards, shrink the database, drop banks."""
     from app.upkeep import compact
 
     with Service(settings_of.load()) as service:
