@@ -1,8 +1,6 @@
 """`attest memories verify`, `rebuild` and `compact`, and deletes that leave nothing."""
 
 import io
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -44,6 +42,16 @@ def word(lines: list[str]) -> bytes:
 
 def shards(home: Path) -> list[Path]:
     return sorted((home / "bank").rglob("*.safetensors"))
+
+
+def until(happened: Callable[[], object], worker: subprocess.Popen[bytes]) -> None:
+    """Wait; if it does not happen, end the worker too."""
+    limit = time.monotonic() + 60
+    while not happened():
+        if time.monotonic() > limit:
+            worker.kill()
+            pytest.fail("it did not happen in time")
+        time.sleep(0.005)
 
 
 FORMATS: dict[str, Callable[[list[str]], bytes]] = {
@@ -95,10 +103,7 @@ def test_a_document_that_is_being_read_can_be_deleted(service: Service, keep, ho
     (document,) = service.documents(None)
     command = [sys.executable, "-m", "ingest.worker", "--home", str(home), "--model", "fake"]
     with subprocess.Popen([*command, "--until-idle"], stderr=subprocess.DEVNULL) as worker:
-        limit = time.monotonic() + 60
-        while not any(job.stage == "reading" and job.done > 20 for job in service.jobs()):
-            assert time.monotonic() < limit
-            time.sleep(0.02)
+        until(lambda: any(job.stage == "reading" and job.done > 20 for job in service.jobs()), worker)
         service.delete_document(document.document_id)
         assert worker.wait(60) == 0
     assert left_behind(home, [document.name.encode(), *(line.encode() for line in text)]) == []
@@ -185,17 +190,13 @@ def test_compact_says_what_it_gained(service: Service, keep, home: Path) -> None
 
 
 def test_a_killed_rebuild_goes_on(service: Service, filled, home: Path) -> None:
-    service.store.banks.open("x", {})
     for path in shards(home):
         path.unlink()
     attest("memories", "rebuild")
     command = [sys.executable, "-m", "ingest.worker", "--home", str(home), "--model", "fake"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as worker:
-        limit = time.monotonic() + 60
-        while not shards(home):
-            assert time.monotonic() < limit
-            time.sleep(0.005)
-        os.kill(worker.pid, signal.SIGKILL)
+        until(lambda: shards(home), worker)
+        worker.kill()
     assert attest("memories", "verify").status == 0
     for job in service.jobs():
         if job.status == "running":

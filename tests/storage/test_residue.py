@@ -39,7 +39,7 @@ def test_what_sqlite_leaves_of_deleted_rows_is_overwritten(tmp_path: Path, auto_
         connection.execute(sa.text("INSERT INTO t VALUES (1000, 'x')"))
     with database.read() as connection:
         assert connection.execute(sa.text("PRAGMA integrity_check")).scalars().all() == ["ok"]
-        held = dict(connection.execute(sa.text("SELECT id, x FROM t WHERE id < 1000")).tuples().all())
+        held = dict(connection.execute(sa.text("SELECT id, x FROM t WHERE id < 1000")).all())
     assert held == rows
     assert residue.overwrite(path) == 0
     database.close()
