@@ -5,7 +5,6 @@ Uses the worker that runs already (the served page's, say), else one of its own 
 
 import logging
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from app.errors import AttestError, for_people
+from app.errors import for_people
 from app.folders import Stamp, look_into, stamp_of
 from app.forecast import Forecast, check, forecast
 from app.service import Service
 from app.standing import settled_error, settled_status
-from app.supervisor import worker_command
+from app.supervisor import OwnWorkers
 from storage.errors import DocumentNotFound
 from storage.records import FINISHED, DocumentRow
 from storage.sources import path_key
@@ -28,8 +27,6 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 AT_A_TIME = 500  # documents asked about in one go
-WORKER_TRIES = 3
-STDERR = 2  # stdout is for outcomes only
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ class Intake:
         self._memories, self._wait, self._passwords = memories, wait, passwords
         self._despite_disk, self._say = despite_disk, say
         self._expected: dict[Path, int] = {}
-        self._workers = _Workers(service, workers)
+        self._workers = OwnWorkers(service.settings, workers)
         self._started: dict[str, float] = {}
         self._looked = 0.0
 
@@ -225,52 +222,13 @@ class Intake:
                     if self._expected and row.memory_count:
                         self._forecast()  # the size of a memory is known now
         if self.pending:
-            self._workers.keep_running()
+            self._workers.keep_running(self._service.store)
 
 
 def _batches(pending: dict[str, Path]) -> Iterator[list[str]]:
     every = iter(list(pending))
     while batch := list(islice(every, AT_A_TIME)):
         yield batch
-
-
-class _Workers:
-    """Worker processes of our own, where nobody else's run."""
-
-    def __init__(self, service: Service, count: int) -> None:
-        self._service, self._count = service, count
-        self._command = worker_command(service.settings, "--until-idle")
-        self._running: list[subprocess.Popen[bytes]] = []
-        self._deaths = 0
-
-    def keep_running(self) -> None:
-        """Start what is missing. Raises AttestError when they end again and again."""
-        ended = [process for process in self._running if process.poll() is not None]
-        self._running = [process for process in self._running if process not in ended]
-        self._deaths += sum(bool(process.returncode) for process in ended)
-        if self._deaths >= WORKER_TRIES:
-            raise AttestError(
-                "the worker ended three times; what it said stands above, and `attest doctor` checks the "
-                "installation. Nothing is lost: `attest ingest` goes on from there"
-            )
-        if self._running:
-            return
-        with for_people():
-            alive = self._service.store.workers.alive()
-        if not alive:
-            for _ in range(self._count):
-                process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=STDERR)
-                self._running.append(process)
-
-    def something_was_done(self) -> None:
-        """Only deaths without anything between them are held against the installation."""
-        self._deaths = 0
-
-    def end(self) -> None:
-        for process in self._running:
-            process.terminate()
-        for process in self._running:
-            process.wait()
 
 
 def _files(paths: Sequence[Path]) -> tuple[dict[Path, Stamp], list[Outcome]]:

@@ -378,15 +378,13 @@ class Service:
 
     def page_png(self, document_id: str, page: int, width_px: int) -> bytes:
         """The page's picture, drawn once and kept until the document is deleted."""
-        picture = self.store.home / "pages" / f"{document_id}-{page}-{width_px}.png"
+        picture = self.store.images.path(document_id, page, width_px)
         if picture.is_file():
             return picture.read_bytes()
         with for_people():
             self.store.documents.page(document_id, page)
             png = render_page(self.store.documents.readable(document_id), page, width_px)
-        partial = picture.with_suffix(f".{threading.get_ident()}.part")
-        partial.write_bytes(png)
-        partial.replace(picture)
+            self.store.images.keep(document_id, page, width_px, png)
         return png
 
     def rectangles(self, document_id: str, page: int, spans: Sequence[tuple[int, int]]) -> list[list[Rect]]:

@@ -13,12 +13,16 @@ import time
 from types import TracebackType
 from typing import Self
 
+from app.errors import AttestError, for_people
 from app.settings import Settings
+from storage.store import Store
 
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = (1.0, 5.0, 30.0)  # after the first, second, and every later death in a row
 HEALTHY_SECONDS = 120.0
+WORKER_TRIES = 3
+STDERR = 2  # stdout is for what a command prints
 
 
 def worker_command(settings: Settings, *extra: str) -> list[str]:
@@ -46,6 +50,53 @@ def worker_command(settings: Settings, *extra: str) -> list[str]:
         str(os.getpid()),
         *extra,
     ]
+
+
+class OwnWorkers:
+    """Workers for as long as something is waited for, started only where none runs. A context manager."""
+
+    def __init__(self, settings: Settings, count: int = 1) -> None:
+        self._count = count
+        self._command = worker_command(settings, "--until-idle")
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._deaths = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def keep_running(self, store: Store) -> None:
+        """Make sure that somebody works. Raises AttestError if our workers fail again and again."""
+        ended = [process for process in self._running if process.poll() is not None]
+        self._running = [process for process in self._running if process not in ended]
+        self._deaths += sum(bool(process.returncode) for process in ended)
+        if self._deaths >= WORKER_TRIES:
+            raise AttestError(
+                "the worker ended three times; what it said stands above, and `attest doctor` checks the "
+                "installation. Nothing is lost: the same command goes on from there"
+            )
+        if self._running:
+            return
+        with for_people():
+            alive = store.workers.alive()
+        if not alive:
+            for _ in range(self._count):
+                process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=STDERR)
+                self._running.append(process)
+
+    def something_was_done(self) -> None:
+        """Only deaths without anything between them are held against the installation."""
+        self._deaths = 0
+
+    def end(self) -> None:
+        for process in self._running:
+            process.terminate()
+        for process in self._running:
+            process.wait()
 
 
 class Supervisor:

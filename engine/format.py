@@ -8,6 +8,7 @@ memory may be read (section 6, remark 9: memories become unreadable when the wei
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -102,10 +103,15 @@ class Fingerprint:
     @property
     def id(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON."""
-        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return fingerprint_id(self.to_json())
 
     def differences(self, other: dict[str, Any]) -> list[str]:
         """Names of the parts in which `other` (a fingerprint's JSON) differs, for the error message."""
         mine = self.to_json()
         return [name for name in mine if mine[name] != other.get(name)]
+
+
+def fingerprint_id(data: Mapping[str, Any]) -> str:
+    """The id of the fingerprint whose JSON this is: a bank's, say, of an engine that is not here any more."""
+    canonical = json.dumps(dict(data), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -23,7 +23,7 @@ from storage.records import Arrays, BankStatus, MemoryProblem
 from storage.schema import Bank as BankTable
 from storage.schema import Memory, Reference
 from storage.shard import Shard, ShardDamaged, checksum
-from storage.shards import Shards
+from storage.shards import Shards, note
 
 OPEN_SHARDS = 128
 
@@ -55,17 +55,23 @@ class Bank:
         fresh = {reference_id: arrays for reference_id, arrays in items if reference_id in wanted}
         if not fresh:
             return 0
-        shard, entries = self._shards.write([(str(key), arrays) for key, arrays in fresh.items()])
-        try:
-            with self._database.write() as connection:
-                register(connection, self.fingerprint_id, self._fingerprint)
-                for entry in entries:
-                    connection.execute(_KEEP, self._row(shard, entry.key, entry.bytes, entry.checksum))
-                kept = connection.execute(
-                    sa.select(sa.func.count()).where(*self._mine(), Memory.shard == shard).select_from(Memory)
-                ).scalar_one()
-        finally:  # the rows decide, also about what was interrupted just before or after they were kept
-            self._shards.agree(shard)
+        with self._shards.draft([(str(key), arrays) for key, arrays in fresh.items()]) as draft:
+            shard = draft.name
+            try:
+                with self._database.write() as connection:
+                    draft.settle()
+                    register(connection, self.fingerprint_id, self._fingerprint)
+                    for entry in draft.entries:
+                        connection.execute(_KEEP, self._row(shard, entry.key, entry.bytes, entry.checksum))
+                    kept = connection.execute(
+                        sa.select(sa.func.count())
+                        .where(*self._mine(), Memory.shard == shard)
+                        .select_from(Memory)
+                    ).scalar_one()
+                    if kept < len(draft.entries):
+                        note(connection, self.fingerprint_id, shard)
+            finally:  # the rows decide, also about what was interrupted just before or after they were kept
+                self._shards.agree(shard)
         return kept
 
     def read(self, reference_ids: Sequence[int]) -> dict[int, dict[str, npt.NDArray[Any]]]:
@@ -108,8 +114,11 @@ class Bank:
             gone = connection.execute(
                 sa.delete(Memory).where(*self._mine(), Memory.reference_id.in_(ids)).returning(Memory.shard)
             ).all()
+            shards = {row.shard for row in gone}
+            for shard in shards:
+                note(connection, self.fingerprint_id, shard)
         self.release()
-        for shard in {row.shard for row in gone}:
+        for shard in shards:
             self._shards.agree(shard)
         return len(gone)
 

@@ -16,9 +16,11 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from storage import files, residue
 from storage.errors import DiskFull, StorageError, StoreBusy, StoreDamaged, StoreReadOnly, StoreUnavailable
 
 BUSY_SECONDS = 30.0
+_OVERWRITE_TRIES = 20
 
 
 class Database:
@@ -34,8 +36,14 @@ class Database:
             max_overflow=56,
             pool_timeout=busy_seconds,
         )
-        event.listen(self.engine, "connect", _prepare)
-        event.listen(self.engine, "begin", _begin)
+        # For a transaction whose connection must not hold pages from before it.
+        self._afresh = sa.create_engine(url, connect_args={"timeout": busy_seconds}, poolclass=sa.NullPool)
+        for engine in (self.engine, self._afresh):
+            event.listen(engine, "connect", _prepare)
+            event.listen(engine, "begin", _begin)
+        self._busy_seconds = busy_seconds
+        self._entered = True
+        residue.enter(path)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -49,7 +57,12 @@ class Database:
 
         Raises StoreUnavailable; IntegrityError passes through, since only the caller knows what it means.
         """
-        with _in_our_words(), self.engine.connect() as connection:
+        with self._writing(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        with _in_our_words(), engine.connect() as connection:
             connection = connection.execution_options(attest_write=True)
             with connection.begin():
                 yield connection
@@ -71,21 +84,48 @@ class Database:
             finally:
                 connection.close()
 
-    def checkpoint(self) -> bool:
+    def checkpoint(self, seconds: float | None = None) -> bool:
         """Move the write-ahead log into the database and empty it, so that no deleted bytes stay in it.
 
-        Returns False if another process was reading for longer than the wait.
+        Returns False if another process was reading for longer than the wait, of `seconds` if given.
         """
-        with _in_our_words():
-            connection = self.engine.raw_connection()
-            try:
-                busy, _, _ = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            finally:
-                connection.close()
+        wait = self._busy_seconds if seconds is None else seconds
+        with _in_our_words(), self._afresh.connect() as connection:
+            raw = connection.connection.cursor()
+            raw.execute(f"PRAGMA busy_timeout={int(1000 * wait)}")
+            busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
+
+    @contextmanager
+    def overwritten(self, seconds: float | None = None) -> Iterator[sa.Connection | None]:
+        """A write transaction at whose start nothing that was deleted before is left in the file or the log.
+
+        None if another process was reading, or kept on writing, for longer than the wait. What the caller
+        writes makes other connections drop the pages that they remember, with what was left in them.
+        """
+        for _ in range(_OVERWRITE_TRIES):
+            if not self.checkpoint(seconds):
+                break
+            with self._writing(self._afresh) as connection:
+                if files.size(self.path.with_name(f"{self.path.name}-wal")):
+                    continue  # another process was quicker; what it wrote has to get into the file first
+                with files.in_our_words("the database"):
+                    residue.overwrite(self.path)
+                yield connection
+                return
+        yield None
+
+    def shrink(self) -> None:
+        """Give the disk back what deleted rows took. Needs as much free space; raises DiskFull, StoreBusy."""
+        with _in_our_words(), self._afresh.connect() as connection:
+            connection.connection.cursor().execute("VACUUM")
+        self.checkpoint()
 
     def close(self) -> None:
         self.engine.dispose()
+        if self._entered:
+            self._entered = False
+            residue.leave(self.path)
 
 
 def _prepare(connection: Any, _record: Any) -> None:

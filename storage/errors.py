@@ -5,7 +5,8 @@ StorageError
 │   ├── CollectionNotFound
 │   ├── DocumentNotFound
 │   ├── PageNotFound
-│   └── JobNotFound
+│   ├── JobNotFound
+│   └── BankNotFound
 ├── CollectionExists     a collection of that name is there already
 ├── OriginalUnreadable   a file to be added cannot be read
 ├── InvalidPage          a page's boxes do not fit its text
@@ -48,6 +49,10 @@ class PageNotFound(NotFound):
 
 class JobNotFound(NotFound):
     """No job of that id."""
+
+
+class BankNotFound(NotFound):
+    """No bank of that fingerprint."""
 
 
 class CollectionExists(StorageError):

@@ -6,6 +6,8 @@ then renamed; the folder is flushed too, so that the name survives a power cut.
 
 import errno
 import os
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,11 @@ from uuid import uuid4
 
 from storage.errors import DiskFull, StoreReadOnly, StoreUnavailable
 
+if sys.platform != "win32":
+    import fcntl
+
 PARTIAL = ".partial"
+_LONG_SECONDS = 3600.0  # no file is being written for so long
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -34,20 +40,51 @@ def in_our_words(what: str) -> Iterator[None]:
 
 @contextmanager
 def partial(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A new file in `folder` to write into; on the disk at the end, gone if the block raises.
+    """A new file in `folder` to write into, gone at the end of the block unless it was settled.
 
-    The caller renames it with `settle`.
+    Call `complete` when all is written, then `settle`. Other processes can tell that it is being written, see
+    `abandoned`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{uuid4().hex}{PARTIAL}"
+    path, file = _held(folder)
     try:
-        with path.open("xb") as file:
-            yield path, file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
+        yield path, file
+    finally:
+        file.close()
         path.unlink(missing_ok=True)
-        raise
+
+
+def complete(file: BinaryIO) -> None:
+    """Bring what was written to a partial file to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+    if sys.platform == "win32":  # an open file cannot be renamed there
+        file.close()
+
+
+def abandoned(path: Path) -> bool:
+    """Whether the process that wrote this partial file has died; on Windows, whether it must have by now."""
+    if sys.platform == "win32":
+        return path.stat().st_mtime < time.time() - _LONG_SECONDS
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (FileNotFoundError, BlockingIOError):
+        return False
+    return True
+
+
+def _held(folder: Path) -> tuple[Path, BinaryIO]:
+    """A new file, locked until it is closed: the system gives the lock back also when we die."""
+    while True:
+        path = folder / f"{uuid4().hex}{PARTIAL}"
+        file = path.open("xb")
+        if sys.platform == "win32":
+            return path, file
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:  # else a sweep was quicker than the lock
+            return path, file
+        file.close()
 
 
 def settle(source: Path, target: Path) -> None:
@@ -59,7 +96,7 @@ def settle(source: Path, target: Path) -> None:
 
 def flush_folder(folder: Path) -> None:
     """Make renames and removals in `folder` survive a power cut."""
-    if os.name == "nt":  # a folder cannot be opened there; NTFS journals the rename itself
+    if sys.platform == "win32":  # a folder cannot be opened there; NTFS journals the rename itself
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -72,16 +72,17 @@ class Originals:
     def copied(self, source: Path) -> Iterator[tuple[Content, Path]]:
         """A flushed copy under a temporary name, for `settle`. Raises OriginalUnreadable, DiskFull."""
         digest, size = hashlib.sha256(), 0
-        with files.in_our_words("the store of originals"):
-            with _readable(source) as file, files.partial(self._root) as (path, copy):
-                while block := _read(source, file):
-                    digest.update(block)
-                    size += len(block)
-                    copy.write(block)
-            try:
-                yield Content(digest.hexdigest(), size), path
-            finally:
-                path.unlink(missing_ok=True)
+        with (
+            files.in_our_words("the store of originals"),
+            _readable(source) as file,
+            files.partial(self._root) as (path, copy),
+        ):
+            while block := _read(source, file):
+                digest.update(block)
+                size += len(block)
+                copy.write(block)
+            files.complete(copy)
+            yield Content(digest.hexdigest(), size), path
 
     def settle(self, copy: Path, sha256: str) -> None:
         """Give a copy its name. Call it in the transaction that names it, so that no sweep takes it."""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from storage import codec, epochs
 from storage.database import Database
 from storage.errors import DocumentNotFound, InvalidReference
-from storage.records import NewReference, ReferenceRow
+from storage.records import SEARCHABLE, NewReference, ReferenceRow
 from storage.removal import Remover, forget_words, note_shards
 from storage.schema import Document, Memory, Page, Reference
 
@@ -61,6 +61,28 @@ class References:
         lacking = _lacking(document_id, fingerprint_id).subquery()
         with self._database.read() as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(lacking)).scalar_one()
+
+    def count(self) -> int:
+        """References of all documents that can be searched."""
+        query = sa.select(sa.func.count()).select_from(Reference)
+        query = query.join(Document, Document.id == Reference.document_id)
+        with self._database.read() as connection:
+            return connection.execute(query.where(Document.status.in_(SEARCHABLE))).scalar_one()
+
+    def documents_without_memory(self, fingerprint_id: str) -> dict[str, int]:
+        """Documents that can be searched, with how many of their references have no memory in that bank."""
+        there = sa.select(Memory.reference_id).where(
+            Memory.reference_id == Reference.id, Memory.fingerprint_id == fingerprint_id
+        )
+        query = (
+            sa.select(Reference.document_id, sa.func.count().label("lacking"))
+            .join(Document, Document.id == Reference.document_id)
+            .where(Document.status.in_(SEARCHABLE), ~there.exists())
+            .group_by(Reference.document_id)
+            .order_by(sa.func.min(Reference.id))
+        )
+        with self._database.read() as connection:
+            return {row.document_id: row.lacking for row in connection.execute(query)}
 
 
 def append(

@@ -4,22 +4,25 @@ A delete has two halves. One transaction removes every row and notes in `removal
 files; then the files are unlinked, or rewritten without the document, and each note is struck out. A
 crash between the halves loses nothing: the notes are worked off when the store is opened next. Deleted
 rows are overwritten with zeros (secure_delete), the full-text index is merged (a deletion alone only
-marks words there), the write-ahead log is emptied.
+marks words there); last of all the write-ahead log is emptied and what SQLite left between rows is
+overwritten (`storage.residue`), and only then is the note that asks for it struck out.
 """
 
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from storage import epochs, files
 from storage.database import Database
-from storage.errors import DocumentNotFound, StorageError
+from storage.errors import BankNotFound, DocumentNotFound, StorageError
 from storage.originals import READABLE, Originals
 from storage.records import Receipt
 from storage.schema import (
+    Bank,
     CollectionDocument,
     Document,
     Job,
@@ -36,6 +39,8 @@ from storage.upgrade import BACKUPS
 _log = logging.getLogger(__name__)
 
 SWEEP_AGE_SECONDS = 3600.0
+RESIDUE = "residue"  # the note of what is left in the database file and its log
+_PATIENCE_AT_OPEN = 1.0
 
 
 class Remover:
@@ -69,29 +74,61 @@ class Remover:
         self.finish()
         return receipts
 
-    def finish(self) -> None:
-        """Work off all notes. Raises StoreUnavailable; what is left is tried again at the next open."""
+    def finish(self, seconds: float | None = None) -> None:
+        """Work off all notes. What fails is tried again at the next open; the first failure is raised.
+
+        seconds: how long to wait for processes that are reading. Raises StoreUnavailable.
+        """
         query = sa.select(Removal.kind, Removal.target, sa.func.max(Removal.id).label("last"))
         with self._database.read() as connection:
             notes = connection.execute(query.group_by(Removal.kind, Removal.target)).all()
+        failures: list[StorageError] = []
         for note in notes:
-            with files.in_our_words("a deleted file"):
-                self._work_off(note.kind, note.target)
-            done = (Removal.kind == note.kind, Removal.target == note.target, Removal.id <= note.last)
+            if note.kind == RESIDUE:
+                continue
+            try:
+                with files.in_our_words("a deleted file"):
+                    self._work_off(note.kind, note.target)
+            except StorageError as error:
+                failures.append(error)
+                continue
             with self._database.write() as connection:
-                connection.execute(sa.delete(Removal).where(*done))
-        if notes and not self._database.checkpoint():
-            _log.warning(
-                "the write-ahead log could not be emptied now; it will be at the next delete or open"
-            )
+                connection.execute(_strike(note.kind, note.target, note.last))
+        if notes:
+            self._unlink_unfinished()
+        for note in notes:
+            if note.kind == RESIDUE:
+                self._overwrite(note.last, seconds)
+        if failures:
+            raise failures[0]
 
     def recover(self) -> None:
-        """At open: finish interrupted deletes, and sweep once an hour. Never keeps the store from opening."""
+        """At open: finish what was interrupted; sweep once an hour. Never keeps the store from opening."""
         try:
-            self.finish()
+            self.finish(_PATIENCE_AT_OPEN)
+            self._unlink_unfinished()
             self._sweep_hourly()
         except StorageError as error:
             _log.warning("cleaning the store was put off: %s", type(error).__name__)
+
+    def check_banks(self, fingerprint_ids: Iterable[str]) -> None:
+        """Raises BankNotFound, before anything is done to any of them."""
+        with self._database.read() as connection:
+            known = set(connection.execute(sa.select(Bank.fingerprint_id)).scalars())
+        for fingerprint_id in fingerprint_ids:
+            if fingerprint_id not in known:
+                raise _no_bank(fingerprint_id)
+
+    def drop_bank(self, fingerprint_id: str) -> None:
+        """Remove a bank with all its memories, whichever engine wrote them. Raises BankNotFound."""
+        with self._database.write() as connection:
+            known = connection.execute(
+                sa.delete(Bank).where(Bank.fingerprint_id == fingerprint_id)  # its memories cascade
+            ).rowcount
+            if not known:
+                raise _no_bank(fingerprint_id)
+            connection.execute(sa.insert(Removal).values(kind="bank", target=fingerprint_id))
+        self.finish()
 
     def sweep(self, older_than: float = SWEEP_AGE_SECONDS) -> int:
         """Unlink files that no row names, if older than `older_than` seconds. Returns how many.
@@ -99,7 +136,7 @@ class Remover:
         The age keeps away from files that another process has just written and will name in a moment.
         """
         limit = time.time() - older_than
-        gone = 0
+        gone = self._unlink_unfinished()
         with files.in_our_words("the store"):
             for path in _files(self._home / "originals"):
                 gone += self._sweep_file(path, limit, Document.sha256 == path.name.removesuffix(READABLE))
@@ -113,8 +150,27 @@ class Remover:
                 gone += self._sweep_file(path, limit, Document.id.in_([name[:16], name[:64]]))
         return gone
 
+    def _unlink_unfinished(self) -> int:
+        """Unlink files, of any age, that a crash left before they got a name, or shards before rows."""
+        gone = 0
+        with files.in_our_words("the store"):
+            folders = [path for path in (self._home / "bank").iterdir() if path.is_dir()]
+            for folder in (self._home / "originals", self._home / "pages", *folders):
+                for path in folder.glob(f"*{files.PARTIAL}"):
+                    gone += files.abandoned(path) and files.remove(path)
+        for folder in folders:
+            gone += Shards(self._database, self._home / "bank", folder.name).unlink_unnamed()
+        return gone
+
+    def _overwrite(self, last: int, seconds: float | None) -> None:
+        with self._database.overwritten(seconds) as connection:
+            if connection is None:
+                _log.warning("deleted rows could not be overwritten now; they will be at the next open")
+                return
+            connection.execute(_strike(RESIDUE, "", last))
+
     def _sweep_file(self, path: Path, limit: float, named: sa.ColumnElement[bool]) -> bool:
-        if not _older(path, limit):
+        if path.name.endswith(files.PARTIAL) or not _older(path, limit):
             return False
         with self._database.write() as connection:
             known = connection.execute(sa.select(sa.literal(1)).where(named).limit(1)).first()
@@ -143,7 +199,7 @@ class Remover:
         touched = (copies | note_shards(connection, Memory.document_id == document_id)) - shared
         shared |= touched
         notes = [("original", document.sha256), ("pages", document_id)]
-        notes += [(kind, "") for kind in ("words", "vectors", "backups")]
+        notes += [(kind, "") for kind in ("words", "vectors", "backups", RESIDUE)]
         connection.execute(sa.insert(Removal), [{"kind": kind, "target": target} for kind, target in notes])
 
         pages, page_bytes = _count(
@@ -189,8 +245,21 @@ class Remover:
             elif kind == "pages":
                 if not connection.execute(known.where(Document.id == target)).first():
                     _remove_all(_images(self._home, target))
+            elif kind == "bank":
+                if not connection.execute(known.where(Bank.fingerprint_id == target)).first():
+                    _remove_all(_files(self._home / "bank" / target))
+                    with suppress(OSError):  # not empty: something was just written that nothing names yet
+                        (self._home / "bank" / target).rmdir()
             else:  # whole folders whose files are copies: vector indexes are rebuilt, backups outdated
                 _remove_all(_files(self._home / (BACKUPS if kind == "backups" else "vectors")))
+
+
+def _no_bank(fingerprint_id: str) -> BankNotFound:
+    return BankNotFound(f"there is no bank {fingerprint_id}; see `attest memories status`")
+
+
+def _strike(kind: str, target: str, last: int) -> sa.Delete:
+    return sa.delete(Removal).where(Removal.kind == kind, Removal.target == target, Removal.id <= last)
 
 
 def note_shards(connection: sa.Connection, memories: sa.ColumnElement[bool]) -> set[str]:

@@ -2,23 +2,27 @@
 
     attest.db            rows (SQLite)          originals/   files as given, by content
     bank/<fingerprint>/  memories in shards     vectors/     copies of vectors for quick starts
-    pages/               page images; the app writes them, a delete removes them
+    pages/               page images, drawn by the app, kept until a delete
     backups/             the database before a migration, until the next delete
 
 Several processes may open one home at the same time. Nothing here knows a language model.
 """
 
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from storage import files
+from storage.audit import Audit, Auditor
 from storage.bank import Banks
 from storage.checkpoints import Checkpoints
 from storage.collections import Collections
+from storage.compaction import Compaction, Compactor
 from storage.database import Database
 from storage.documents import Documents
+from storage.images import PageImages
 from storage.jobs import Jobs
 from storage.originals import Originals
 from storage.pages import Pages
@@ -36,7 +40,7 @@ class Store:
     def __init__(self, home: Path, database: Database) -> None:
         self.home = home
         self._database = database
-        originals = Originals(home / "originals")
+        self._originals = originals = Originals(home / "originals")
         self._remover = Remover(database, home, originals)
         self.pages = Pages(database)
         self.sources = Sources(database)
@@ -45,6 +49,7 @@ class Store:
         self.references = References(database, self._remover)
         self.checkpoints = Checkpoints(database, self._remover)
         self.banks = Banks(database, home / "bank")
+        self.images = PageImages(database, home / "pages")
         self.jobs = Jobs(database)
         self.workers = Workers(database)
         self._searches: dict[tuple[str, int], Search] = {}
@@ -81,6 +86,14 @@ class Store:
     def sweep(self, older_than: float = 3600.0) -> int:
         """Unlink files that nothing names any more, see `storage.removal`. Returns how many."""
         return self._remover.sweep(older_than)
+
+    def audit(self, identify: Callable[[Mapping[str, Any]], str] | None = None) -> Audit:
+        """Whether everything fits together, see `storage.audit`."""
+        return Auditor(self._database, self.home, self._originals, identify).audit()
+
+    def compact(self, drop: Sequence[str] = ()) -> Compaction:
+        """Give disk back, see `storage.compaction`."""
+        return Compactor(self._database, self.home, self._remover).compact(drop)
 
     def close(self) -> None:
         """Save what makes the next start quick, and let go of all files."""

@@ -38,6 +38,7 @@ class Panel:
 
     stretches: (from_token, to_token) of every stretch; stretch: the chosen one, None for the whole answer.
     spot: the chosen passage. page: the page on display, which may be another one of the same document.
+    deleted: the passage's document is not in the store any more.
     lines: the passage's rectangles in PDF points. names: (document name, page label) by document and page.
     """
 
@@ -52,6 +53,7 @@ class Panel:
     words: Sequence[Word] = ()
     names: Mapping[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
     problem: str | None = None
+    deleted: bool = False
     writing: bool = False
     mode: Mode = "memory"
 
@@ -72,7 +74,9 @@ def evidence_html(panel: Panel) -> str:
     ]
     if panel.problem:
         parts.append(f'<p class="at-error" role="alert">{escape(panel.problem)}</p>')
-    if panel.page is not None:
+    if panel.deleted:
+        parts.append(_deleted(panel))
+    elif panel.page is not None:
         parts.append(_head(panel, panel.page))
         parts.append(_frame(panel, panel.page))
         parts.append(_needed(panel.citation))
@@ -83,6 +87,18 @@ def evidence_html(panel: Panel) -> str:
     parts.append(_attention(panel))
     parts.append("</section>")
     return "".join(parts)
+
+
+def _deleted(panel: Panel) -> str:
+    number = panel.citation.n if panel.citation else None
+    chip = f'<span class="at-number">{number}</span>' if number is not None else ""
+    name = panel.citation.document_name if panel.citation else "its document"
+    return (
+        f'<header class="at-evidence-head"><h2>{chip}<span>Source deleted</span></h2></header>'
+        f'<p class="at-error" role="alert">The source of this passage, {escape(name)}, was deleted after the '
+        "answer was written. Its pages, passages and memories are gone, so the answer cannot be checked "
+        "against it any more.</p>"
+    )
 
 
 def page_url(document_id: str, page: int, width: int) -> str:
@@ -295,7 +311,7 @@ def _plain_bar(label: str, tenth: int, most: int, fill: str) -> str:
 
 def _passage_bar(panel: Panel, passage: Passage, tenth: int, most: int) -> str:
     spot = passage.spot
-    name, label = panel.names.get((spot.document_id, spot.page), ("a removed document", str(spot.page)))
+    name, label = panel.names.get((spot.document_id, spot.page), ("a deleted document", str(spot.page)))
     shown = panel.spot is not None and panel.spot.meets(spot)
     number = str(passage.number) if passage.number is not None else "–"
     plain = "" if passage.number is not None else " at-number-plain"

@@ -1,12 +1,12 @@
 """From a choice in the conversation to the evidence panel: asks the service for what is to be shown.
 
-A document may have been removed since the answer was given; the panel then says so and keeps the bars.
+A document may have been deleted since the answer was given; the panel then says so and keeps the bars.
 """
 
 from dataclasses import dataclass, replace
 
 from app.answer import Citation, TokenAttention
-from app.errors import AttestError
+from app.errors import AttestError, DocumentGone
 from app.web.conversation import Turn
 from app.web.evidence import Panel, Word
 from app.web.protocol import PageView, Service
@@ -55,15 +55,21 @@ def panel_of(service: Service, turn: Turn, shown: Shown, *, writing: bool = Fals
         return base
     try:
         return _with_page(service, base, shown, shown.spot, citations)
+    except DocumentGone:
+        return replace(base, citation=_cited(citations, shown.spot), deleted=True)
     except AttestError as problem:
         return replace(base, problem=str(problem))
 
 
 def _with_page(service: Service, base: Panel, shown: Shown, spot: Spot, citations: list[Citation]) -> Panel:
     page = service.page_view(spot.document_id, shown.page or spot.page)
-    citation = next((citation for citation in citations if spot_of(citation) == spot), None)
+    citation = _cited(citations, spot)
     lines, words = ((), ()) if page.page != spot.page else _overlay(service, page, spot, base.reading)
     return replace(base, citation=citation, page=page, lines=lines, words=words)
+
+
+def _cited(citations: list[Citation], spot: Spot) -> Citation | None:
+    return next((citation for citation in citations if spot_of(citation) == spot), None)
 
 
 def _overlay(

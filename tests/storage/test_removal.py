@@ -1,4 +1,6 @@
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ from storage.errors import CollectionNotFound, DocumentNotFound
 from storage.records import Receipt
 from storage.removal import Remover
 from storage.shard import Shard
+from storage.shards import Draft, Entries
 from storage.store import Store
 from tests.storage.conftest import DIMENSION, EMBEDDER, AddDocument, memory, vector_of
 
@@ -178,17 +181,17 @@ def test_a_memory_of_a_document_deleted_meanwhile_is_not_kept(
 ) -> None:
     kept, doomed = add_document("kept.txt", ["one"]), add_document("b.txt", ["two"])
     bank = store.banks.open("print", {})
-    write = bank._shards.write
+    draft = bank._shards.draft
     (left,), (gone,) = store.references.of_document(kept), store.references.of_document(doomed)
 
-    def slow(*arguments: object) -> object:
-        written = write(*arguments)  # type: ignore[arg-type]
-        if doomed:
+    @contextmanager
+    def slow(entries: Entries) -> Iterator[Draft]:
+        with draft(entries) as written:
             monkeypatch.undo()
             store.documents.delete(doomed)
-        return written
+            yield written
 
-    monkeypatch.setattr(bank._shards, "write", slow)
+    monkeypatch.setattr(bank._shards, "draft", slow)
     assert bank.write([(left, memory(1)), (gone, memory(2))]) == 1
     assert list(bank.read([left, gone])) == [left]
     assert where(home, memory(2)["keys"].tobytes()) == []

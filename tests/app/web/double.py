@@ -31,7 +31,7 @@ from app.answer import (
     TokenEvent,
     TrimmedEvent,
 )
-from app.errors import AttestError, MemoryRefused
+from app.errors import AttestError, DocumentGone, MemoryRefused
 
 WIDTH, HEIGHT, MARGIN, SIZE, LEADING = 612.0, 792.0, 64.0, 11, 17.0
 
@@ -228,8 +228,10 @@ class DoubleService:
         self.library[document_id] = replace(self.library[document_id], status="cancelled", stage=None)
 
     def page_view(self, document_id: str, page: int) -> Page:
-        if document_id not in self.library or not 1 <= page <= len(self.library[document_id].texts):
-            raise AttestError("This document was removed.")
+        if document_id not in self.library:
+            raise DocumentGone(f"there is no document {document_id}; see `attest documents list`")
+        if not 1 <= page <= len(self.library[document_id].texts):
+            raise AttestError("There is no such page.")
         document = self.library[document_id]
         size = (WIDTH, HEIGHT) if document.has_image else (0.0, 0.0)
         text = document.texts[page - 1]

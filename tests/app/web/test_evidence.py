@@ -80,7 +80,11 @@ def test_another_page_shows_no_marks(service: DoubleService, turn: Turn) -> None
 def test_removed_document_keeps_the_bars(service: DoubleService, turn: Turn) -> None:
     service.delete_document("lease")
     html = shown_html(service, turn)
-    assert "This document was removed." in html
+    assert turn.answer is not None
+    name = turn.answer.citations[0].document_name
+    assert "Source deleted" in html
+    assert f"The source of this passage, {name}, was deleted after the answer was written." in html
+    assert "attest documents" not in html  # what to type belongs to the command line
     assert sum(round(10 * float(share)) for share in SHARE.findall(html)) == 1000
 
 
@@ -92,7 +96,7 @@ def test_a_passage_that_is_not_cited_gets_its_name_from_the_service(
     html = shown_html(service, replace(turn, reads=reads), Shown(0, None))
     assert "Annexes.pdf" in html
     service.delete_document("half")
-    assert "a removed document" in shown_html(service, replace(turn, reads=reads), Shown(0, None))
+    assert "a deleted document" in shown_html(service, replace(turn, reads=reads), Shown(0, None))
 
 
 def test_without_documents_only_the_rest_is_shown(service: DoubleService) -> None:
