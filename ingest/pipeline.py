@@ -17,15 +17,17 @@ from typing import Literal
 import numpy as np
 
 from engine.errors import EngineError
+from engine.memory import ExplicitMemory
 from engine.packing import packs
 from engine.protocol import Embedder, Engine
 from ingest import sandbox
+from ingest.bank import MemoryBank
 from ingest.chunk import Reference, chunk
 from ingest.document import DocumentInfo, Page, PageWarning, Read
 from ingest.errors import EmptyFile, IngestError, UnreadableDocument
 from ingest.readers.version import readers_version
 from storage.errors import DocumentNotFound, JobLost, StorageError, StoreUnavailable
-from storage.records import Arrays, DocumentRow, JobRow, NewReference, PageHeading, PageRow, Stage
+from storage.records import DocumentRow, JobRow, NewReference, PageHeading, PageRow, Stage
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -87,8 +89,7 @@ class Pipeline:
         self._store, self._engine, self._embedder, self._owner = store, engine, embedder, owner
         self._read = read
         self._stop = stop or threading.Event()
-        fingerprint = engine.fingerprint
-        self._bank = store.banks.open(fingerprint.id, fingerprint.to_json())
+        self._bank = MemoryBank(store, engine.fingerprint)
 
     def run(self, job: JobRow) -> None:
         """Do a claimed job. Its failure is written to its row and its document, not raised.
@@ -201,14 +202,14 @@ class Pipeline:
             steps = list(packs([len(row.token_ids) for row in rows]))
             if len(rows) < left and len(steps) > 1:
                 steps.pop()  # half empty; its references come first next time
-            memories: list[tuple[int, Arrays]] = []
+            memories: list[tuple[int, ExplicitMemory]] = []
             for pack in steps:  # between them the worker reports, stops or gives way
                 if memories and self._store.jobs.waiting("ingest"):
                     break
                 progress("writing", total - left + len(memories), total)
                 step = [rows[i] for i in pack]
                 written = self._engine.write([row.token_ids.tolist() for row in step])
-                memories += [(row.id, new.to_arrays()) for row, new in zip(step, written, strict=True)]
+                memories += [(row.id, new) for row, new in zip(step, written, strict=True)]
             self._bank.write(memories)
             left = self._store.references.count_without_memory(job.document_id, self._bank.fingerprint_id)
         progress("writing", total, total)

@@ -110,7 +110,7 @@ class Shard:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except ValueError as error:  # an empty file cannot be mapped
                 raise ShardDamaged("the file is empty") from error
-        self._entries = _parse(self._map)
+        self.metadata, self._entries = _parse(self._map)
 
     @property
     def keys(self) -> set[str]:
@@ -127,7 +127,7 @@ class Shard:
 _Place = tuple[str, np.dtype[Any], tuple[int, ...], int]
 
 
-def _parse(data: mmap.mmap) -> dict[str, list[_Place]]:
+def _parse(data: mmap.mmap) -> tuple[dict[str, str], dict[str, list[_Place]]]:
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > min(_HEADER_LIMIT, len(data) - 8):
         raise ShardDamaged("the header is cut off")
@@ -135,7 +135,7 @@ def _parse(data: mmap.mmap) -> dict[str, list[_Place]]:
     entries: dict[str, list[_Place]] = {}
     try:
         header = json.loads(data[8:base])
-        header.pop("__metadata__", None)
+        metadata = dict(header.pop("__metadata__", {}))
         for name, tensor in header.items():
             key, _, array = name.partition("/")
             dtype, shape = _DTYPES[tensor["dtype"]], tuple(int(side) for side in tensor["shape"])
@@ -152,7 +152,7 @@ def _parse(data: mmap.mmap) -> dict[str, list[_Place]]:
                 place.append((array, dtype, shape, base + start))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ShardDamaged("the header is not readable") from error
-    return entries
+    return metadata, entries
 
 
 def _lay_out(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

@@ -2,6 +2,7 @@
 
     attest.db            rows (SQLite)          originals/   files as given, by content
     bank/<fingerprint>/  memories in shards     vectors/     copies of vectors for quick starts
+    codebooks/           what the memories of a bank were coded with
     pages/               page images; the app writes them, a delete removes them
     backups/             the database before a migration, until the next delete
 
@@ -15,6 +16,7 @@ from typing import Self
 
 from storage import files
 from storage.bank import Banks
+from storage.codebooks import Codebooks
 from storage.collections import Collections
 from storage.database import Database
 from storage.documents import Documents
@@ -41,6 +43,7 @@ class Store:
         self.documents = Documents(database, originals, self.pages, self._remover)
         self.references = References(database, self._remover)
         self.banks = Banks(database, home / "bank")
+        self.codebooks = Codebooks(home / "codebooks")
         self.jobs = Jobs(database)
         self.workers = Workers(database)
         self._searches: dict[tuple[str, int], Search] = {}
@@ -54,7 +57,7 @@ class Store:
         """
         with files.in_our_words("the home folder"):
             home.mkdir(mode=0o700, parents=True, exist_ok=True)  # documents are confidential
-            for name in ("originals", "bank", "vectors", "pages"):
+            for name in ("originals", "bank", "codebooks", "vectors", "pages"):
                 (home / name).mkdir(mode=0o700, exist_ok=True)
         database = Database(home / "attest.db")
         try:

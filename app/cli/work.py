@@ -76,3 +76,19 @@ def memories_status(as_json: bool) -> None:
             for bank in banks
         ]
         show({"banks": banks}, as_json, lines or ["no memories are written yet"])
+
+
+@memories.command("compress")
+@as_json
+def memories_compress(as_json: bool) -> None:
+    """Code the memories of banks whose format says `pq`; what is written afterwards is coded at once."""
+    from app.compressing import compress
+
+    with Service(settings_of.load()) as service, for_people():
+        rows = list(compress(service.store, lambda line: click.echo(line, err=True)))
+    lines = [
+        f"{row['fingerprint_id']}  {row['coded']} of {row['memories']} memories coded now, "
+        f"{row['bytes_before']} bytes before, {row['bytes']} now, codebook {row['codebook_bytes']}"
+        for row in rows
+    ]
+    show({"banks": rows}, as_json, lines)
