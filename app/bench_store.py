@@ -8,7 +8,7 @@ from its own memories. Every answer is teacher-forced in torch with what is read
 
 Loading takes five memories, picked at random, to tensors that attention could read: rows, mapped file,
 checksum where it is the first read, decoding, number format of the model. From disk: files were flushed when
-they were written, are closed and evicted from the page cache (POSIX_FADV_DONTNEED), so the first read of every
+they were written, are closed and evicted from the page cache (POSIX_FADV_DONTNEED), so the first read of each
 page waits for the drive; what the drive itself caches stays. From RAM: the same five again, right afterwards.
 """
 
