@@ -151,7 +151,7 @@ def test_compressing_says_what_it_did(store: Store) -> None:
 
 def test_too_few_memories_stay_as_they_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bank_of, "MINIMUM", 401)
-    with pytest.raises(AttestError, match="stays in int8: 50 memories are too few.* about 51 will do"):
+    with pytest.raises(AttestError, match=r"stays in int8: 50 memories are too few.* about 51 will do"):
         list(compress(store, lambda line: None))
     assert store.codebooks.read(CodingEngine().fingerprint.id) is None
 
