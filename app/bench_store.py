@@ -61,9 +61,16 @@ class Asked:
 
 
 def bench_store(
-    settings: Settings, report: Report, *, questions: int = QUESTIONS, seed: int = 0
+    settings: Settings,
+    report: Report,
+    *,
+    questions: int = QUESTIONS,
+    seed: int = 0,
+    data: Path | None = None,
 ) -> dict[str, Any]:
-    """See docs/interface.md. Raises AttestError."""
+    """See docs/interface.md. data: a folder with `questions.jsonl` and `contexts.jsonl`, in place of
+    `assets/eval`. Raises AttestError.
+    """
     with for_people():
         loaded = loading.load(
             settings.model,
@@ -74,9 +81,9 @@ def bench_store(
         )
     own = format_of(settings.memory_format, loaded.transformer.layers, loaded.adapter)
     engines = {codec: TorchEngine(loaded, replace(own, codec=codec)) for codec in CODECS}
-    eval_set = resources.files("assets") / "eval"
-    contexts = read_contexts(Path(str(eval_set / "contexts.jsonl")))
-    answerable = [each for each in read_questions(Path(str(eval_set / "questions.jsonl"))) if each.answers]
+    data = data or Path(str(resources.files("assets") / "eval"))
+    contexts = read_contexts(data / "contexts.jsonl")
+    answerable = [each for each in read_questions(data / "questions.jsonl") if each.answers]
     with (
         for_people(),
         tempfile.TemporaryDirectory(prefix="attest-bench-") as home,

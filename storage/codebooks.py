@@ -53,6 +53,11 @@ class Codebooks:
             raise _damaged(path, "its checksum is wrong")
         return arrays
 
+    def discard(self, fingerprint_id: str) -> bool:
+        """Unlink it, for memories that will all be written anew. Returns False if there was none."""
+        with files.in_our_words("a codebook"):
+            return files.remove(self.path(fingerprint_id))
+
     def keep(self, fingerprint_id: str, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
         """Returns False if there is one already, which stays. Raises DiskFull, UnsupportedArray, ..."""
         path = self.path(fingerprint_id)

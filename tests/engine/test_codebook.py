@@ -12,7 +12,7 @@ from engine.errors import MemoryMismatch
 from engine.format import MemoryFormat
 from engine.memory import ExplicitMemory
 
-LAYERS, HEADS, DIM = 2, 2, 16
+LAYERS, HEADS, DIM = 1, 2, 16
 
 
 def memories(count: int, seed: int = 0, tokens: int = 32) -> list[ExplicitMemory]:
@@ -112,7 +112,7 @@ def test_what_is_no_codebook_and_no_memory_of_it_is_refused(book: Codebook) -> N
     with pytest.raises(MemoryMismatch, match="does not belong"):
         book.decode({**coded, "value_codes": coded["value_codes"][..., :2]})
     with pytest.raises(MemoryMismatch, match="does not belong"):
-        book.code(replace(memories(1)[0], keys=np.zeros((1, HEADS, 4, DIM), np.float32)))
+        book.code(replace(memories(1)[0], keys=np.zeros((2, HEADS, 4, DIM), np.float32)))
 
 
 def test_too_few_memories_train_nothing() -> None:

@@ -28,6 +28,9 @@ def test_the_first_one_stays(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read[name], array)
     assert [file.name for file in tmp_path.iterdir()] == ["print.safetensors"]
     assert books.read("other") is None
+    assert books.discard("print")
+    assert books.read("print") is None
+    assert not books.discard("print")
     with pytest.raises(StorageError, match="cannot name a bank"):
         books.read("../print")
 
