@@ -30,7 +30,7 @@ CENTROIDS = 256
 GROUP = 5  # components to a byte
 MINIMUM = 32 * CENTROIDS  # vectors per head: k-means with fewer would learn them by heart
 ENOUGH = 64 * CENTROIDS  # more change nothing that can be measured
-ROUNDS = 15  # of k-means
+ROUNDS = 10  # of k-means
 
 Floats = npt.NDArray[np.float32]
 _CPU = torch.device("cpu")
@@ -52,7 +52,7 @@ class Half:
         """(L, H, K, D) float32 to (L, H, K, G)."""
         groups, members = self._centroids.shape[2], self._centroids.shape[3]
         turned = torch.matmul(vectors - self._means[:, :, None], self._turns)  # (L, H, K, G * GROUP)
-        split = turned.unflatten(-1, (groups, GROUP)).transpose(2, 3)  # (L, H, G, K, GROUP)
+        split = turned.view(*turned.shape[:3], groups, GROUP).transpose(2, 3)  # (L, H, G, K, GROUP)
         near = torch.matmul(split, self._centroids.transpose(-1, -2))  # (L, H, G, K, 256)
         far = self._centroids.square().sum(-1).view(*self._centroids.shape[:3], 1, members) / 2
         best: npt.NDArray[np.uint8] = (near - far).argmax(-1).transpose(2, 3).to(torch.uint8).numpy()

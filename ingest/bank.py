@@ -77,7 +77,7 @@ class MemoryBank:
             coded += self.stored.recode(
                 references[first : first + STEP],
                 lambda arrays: (
-                    None if is_coded(arrays) else codebook.code(ExplicitMemory.from_arrays(arrays))
+                    None if is_coded(arrays) else codebook.code(ExplicitMemory.from_arrays(dict(arrays)))
                 ),
             )
         report(len(references), len(references))
