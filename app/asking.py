@@ -44,6 +44,7 @@ from engine.protocol import (
     Token,
     Trimmed,
 )
+from ingest.bank import MemoryBank
 from storage.errors import CollectionNotFound
 from storage.records import Hit, ReferenceRow
 from storage.search import Search
@@ -88,7 +89,7 @@ class Asker:
         self._fingerprint = fingerprint.id
         self._lock = threading.Lock()
         self._retriever: tuple[Embedder, Search] | None = None
-        self.memories = MemorySource(store.banks.open(fingerprint.id, fingerprint.to_json()), engine)
+        self.memories = MemorySource(MemoryBank(store, fingerprint), engine)
 
     def ask(
         self,

@@ -30,6 +30,7 @@ from engine.llama.engine import LlamaEngine
 from engine.opening import Backend, open_engine
 from engine.protocol import Chunk, Engine, GenerateOptions, KeyedMemory, MemoriesFor, Message, Token
 from engine.torch_engine import TorchEngine
+from ingest.bank import MemoryBank
 from ingest.pipeline import Pipeline
 from storage.records import ReferenceRow
 from storage.store import Store
@@ -156,7 +157,7 @@ class _Tokenizing(FakeEngine):
 class _Bench:
     def __init__(self, store: Store, engine: Engine, rows: list[ReferenceRow]) -> None:
         self.engine, self.rows = engine, rows
-        self.bank = store.banks.open(engine.fingerprint.id, engine.fingerprint.to_json())
+        self.bank = MemoryBank(store, engine.fingerprint)
         self.source = MemorySource(self.bank, engine)
         self.source.get(rows[:1])  # load what writes
         _take(engine, "Warm up.", None, 4)
@@ -179,7 +180,7 @@ class _Bench:
 
     def _prepare(self, name: str, rows: list[ReferenceRow]) -> None:
         if name == "memory_cold":
-            self.bank.discard([row.id for row in rows])
+            self.bank.stored.discard([row.id for row in rows])
         if name != "memory_resident":
             self.source.forget()
             if isinstance(self.engine, LlamaEngine):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from engine.memory import ExplicitMemory
 from engine.protocol import Engine, KeyedMemory
-from storage.bank import Bank
+from ingest.bank import MemoryBank
 from storage.errors import MemoryCorrupt
 from storage.records import ReferenceRow
 
@@ -25,14 +25,19 @@ RESIDENT = 64  # memories kept in RAM; neighbouring chunks retrieve the same ref
 class MemorySource:
     """Memories of one bank for one engine. Safe to share between threads."""
 
-    def __init__(self, bank: Bank, engine: Engine) -> None:
+    def __init__(self, bank: MemoryBank, engine: Engine) -> None:
         self._bank, self._engine = bank, engine
+        self._codebook = bank.codebook()
         self._resident: OrderedDict[int, ExplicitMemory] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, references: Sequence[ReferenceRow]) -> list[KeyedMemory]:
         """Memories of `references`, in their order; a reference deleted meanwhile is left out."""
+        codebook = self._bank.codebook()
         with self._lock:
+            if codebook is not self._codebook:  # trained meanwhile: memories are other numbers now
+                self._codebook = codebook
+                self._resident.clear()
             found = {row.id: self._resident[row.id] for row in references if row.id in self._resident}
         missing = [row for row in references if row.id not in found]
         if missing:
@@ -55,19 +60,17 @@ class MemorySource:
     def _from_bank(self, rows: Sequence[ReferenceRow]) -> dict[int, ExplicitMemory]:
         ids = [row.id for row in rows]
         try:
-            arrays = self._bank.read(ids)
+            found = self._bank.read(ids)
         except MemoryCorrupt as error:
             # the text is intact, so the damaged memories are simply written again
             log.warning("%s", error)
-            self._bank.discard(error.reference_ids)
-            arrays = self._bank.read(ids)
-        cold = [row for row in rows if row.id not in arrays]
+            self._bank.stored.discard(error.reference_ids)
+            found = self._bank.read(ids)
+        cold = [row for row in rows if row.id not in found]
         if cold:
             started = time.monotonic()
             written = self._engine.write([row.token_ids.tolist() for row in cold])
-            self._bank.write(
-                [(row.id, memory.to_arrays()) for row, memory in zip(cold, written, strict=True)]
-            )
-            arrays |= self._bank.read([row.id for row in cold])
+            self._bank.write([(row.id, memory) for row, memory in zip(cold, written, strict=True)])
+            found |= self._bank.read([row.id for row in cold])
             log.info("wrote %d cold memories in %.2f s", len(cold), time.monotonic() - started)
-        return {key: ExplicitMemory.from_arrays(value) for key, value in arrays.items()}
+        return found

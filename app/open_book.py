@@ -87,6 +87,10 @@ class Library:
             before += visible(text)
         return _Document(row.id, pages)
 
+    def document_id(self, question: Question) -> str:
+        """Of the document that the question's context became."""
+        return self._documents[question.context_id].id
+
     def evidence(self, question: Question, passages: Sequence[Passage]) -> tuple[bool, bool] | None:
         """Whether the first passage, and whether any, overlaps a right answer's place; None if none is known.
 

@@ -1,7 +1,8 @@
 """How the numbers of a memory are kept: fp32, fp16, or int8 with one scale per vector.
 
 int8 is symmetric: a vector of D numbers becomes D signed bytes and the fp32 number that turns the largest of
-them back into itself. Half the bytes of fp16; docs/format.md prints what that costs in answer quality.
+them back into itself. Half the bytes of fp16; docs/format.md prints what that costs in answer quality. A
+memory of codec "pq" leaves the engine in int8, and is coded when there is a codebook (engine.codebook).
 """
 
 from typing import Any
@@ -55,8 +56,8 @@ def _encoded(vectors: torch.Tensor, codec: str) -> tuple[torch.Tensor, torch.Ten
         return vectors.to(torch.float32), None
     if codec == "fp16":
         return vectors.to(torch.float16), None
-    if codec != "int8":
-        raise ValueError(f"unknown codec {codec!r}; known are fp32, fp16 and int8")
+    if codec not in ("int8", "pq"):
+        raise ValueError(f"unknown codec {codec!r}; known are fp32, fp16, int8 and pq")
     exact = vectors.float()
     scales = exact.abs().amax(dim=-1) / _LARGEST
     return (exact / scales.where(scales > 0, 1.0)[..., None]).round().to(torch.int8), scales

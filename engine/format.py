@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 REFERENCE_TOKENS = 128  # a reference never has more (section 3.1); also the width of its position interval
 CHUNK_TOKENS = 64  # memories are chosen anew for every 64 tokens of context (section 3.1)
@@ -18,7 +18,7 @@ MEMORIES_PER_CHUNK = 5  # section 3.1
 PREFIX_TEXT = "Reference:"  # behind BOS: every reference is written behind it, every read begins with it
 
 Positions = Literal["parallel", "serial"]
-Codec = Literal["fp32", "fp16", "int8"]
+Codec = Literal["fp32", "fp16", "int8", "pq"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class MemoryFormat:
     temperature: attention scores of memories are divided by it. References that were encoded apart draw too
         little attention from a model that expects one text; below 1 gives it back (APE, arXiv 2502.05431).
         1 is the plain joint softmax.
-    codec: number format on disk (engine.codec).
+    codec: number format on disk (engine.codec), or "pq": product quantisation (engine.codebook).
     """
 
     layers: tuple[int, ...]
@@ -48,6 +48,8 @@ class MemoryFormat:
             raise ValueError(f"layers must be ascending and not empty, got {self.layers}")
         if not 1 <= self.tokens_per_head <= REFERENCE_TOKENS:
             raise ValueError(f"tokens_per_head must be 1..{REFERENCE_TOKENS}, got {self.tokens_per_head}")
+        if self.codec not in get_args(Codec):
+            raise ValueError(f"unknown codec {self.codec!r}; known are {', '.join(get_args(Codec))}")
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
 
@@ -99,6 +101,13 @@ class Fingerprint:
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "prefix": list(self.prefix), "format": self.format.stored()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Fingerprint":
+        """Of the same id; its format has the usual positions and temperature, which are not kept."""
+        return cls(
+            **{**data, "prefix": tuple(data["prefix"]), "format": MemoryFormat.from_json(data["format"])}
+        )
 
     @property
     def id(self) -> str:

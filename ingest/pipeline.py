@@ -20,15 +20,17 @@ import numpy as np
 
 from engine.errors import EngineAway, EngineError, EngineGone
 from engine.format import REFERENCE_TOKENS
+from engine.memory import ExplicitMemory
 from engine.packing import packs
 from engine.protocol import Embedder, Engine
+from ingest.bank import MemoryBank
 from ingest.document import Read
 from ingest.errors import EmptyFile, IngestError, ReadingStopped, UnreadableDocument
 from ingest.progress import GivenBack, Progress, Stopped
 from ingest.readers.version import readers_version
 from ingest.reading import Reading, Stretch, page_row
 from storage.errors import DocumentNotFound, JobLost, StorageError, StoreUnavailable
-from storage.records import Arrays, DocumentRow, JobRow, NewReference
+from storage.records import DocumentRow, JobRow, NewReference
 from storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -60,8 +62,7 @@ class Pipeline:
         self._read = read
         self._stop = stop or threading.Event()
         self.tokens = 0
-        fingerprint = engine.fingerprint
-        self._bank = store.banks.open(fingerprint.id, fingerprint.to_json())
+        self._bank = MemoryBank(store, engine.fingerprint)
 
     def run(self, job: JobRow) -> None:
         """Do a claimed job. Its failure is written to its row and its document, not raised.
@@ -206,7 +207,7 @@ class Pipeline:
             steps = list(packs([len(row.token_ids) for row in rows]))
             if len(rows) < left and len(steps) > 1:
                 steps.pop()  # half empty; its references come first next time
-            memories: list[tuple[int, Arrays]] = []
+            memories: list[tuple[int, ExplicitMemory]] = []
             try:
                 for pack in steps:  # between them the worker reports, stops or gives way
                     if memories and self._store.jobs.waiting("ingest"):
@@ -214,7 +215,7 @@ class Pipeline:
                     progress("writing", total - left + len(memories), total)
                     step = [rows[i] for i in pack]
                     written = self._engine.write([row.token_ids.tolist() for row in step])
-                    memories += [(row.id, new.to_arrays()) for row, new in zip(step, written, strict=True)]
+                    memories += [(row.id, new) for row, new in zip(step, written, strict=True)]
                     self.tokens += sum(len(row.token_ids) for row in step)
             finally:
                 self._bank.write(memories)

@@ -8,7 +8,7 @@ memory of a reference stays, later ones are dropped.
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,44 @@ class Bank:
         if damaged:
             raise _corrupt(damaged)
         return {key: found[key] for key in reference_ids if key in found}
+
+    def recode(self, reference_ids: Sequence[int], code: Callable[[Arrays], Arrays | None]) -> int:
+        """Keep memories in another form, atomically: whoever reads meanwhile gets one form or the other.
+
+        code: the new arrays of a memory from those that are there, None to leave it. Returns how many were
+        changed; what is deleted or written anew meanwhile is left alone. Raises MemoryCorrupt, DiskFull, ...
+        """
+        places = {row.reference_id: row.shard for row in self._rows(reference_ids)}
+        read = self.read(list(places))
+        coded = {key: new for key, arrays in read.items() if (new := code(arrays)) is not None}
+        if not coded:
+            return 0
+        changed = 0
+        with self._shards.draft([(str(key), arrays) for key, arrays in coded.items()]) as draft:
+            touched = {draft.name, *(places[key] for key in coded)}
+            try:
+                with self._database.write() as connection:
+                    draft.settle()
+                    for entry in draft.entries:
+                        key = int(entry.key)
+                        same = (*self._mine(), Memory.reference_id == key, Memory.shard == places[key])
+                        values = {"shard": draft.name, "bytes": entry.bytes, "checksum": entry.checksum}
+                        changed += connection.execute(
+                            sa.update(Memory).where(*same).values(**values)
+                        ).rowcount
+                    for name in touched:
+                        note(connection, self.fingerprint_id, name)
+            finally:  # the rows decide, as in `write`
+                for name in touched:
+                    self._shards.agree(name)
+                self.release()
+        return changed
+
+    def references(self) -> list[int]:
+        """All references that have a memory, ascending."""
+        with self._database.read() as connection:
+            query = sa.select(Memory.reference_id).where(*self._mine()).order_by(Memory.reference_id)
+            return list(connection.execute(query).scalars())
 
     def has(self, reference_ids: Iterable[int]) -> set[int]:
         """Those of the references that have a memory."""

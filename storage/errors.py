@@ -13,6 +13,7 @@ StorageError
 ├── InvalidReference     a reference's span, arrays or vector do not fit its page, its tokens or one another
 ├── JobLost              another worker has taken the job over, or it was ended meanwhile
 ├── MemoryCorrupt        a stored memory is damaged; rebuilding it repairs the bank
+├── CodebookDamaged      what a bank's memories were coded with is damaged, or belongs to another bank
 ├── FingerprintConflict  one fingerprint id names two different fingerprints
 ├── EmbedderChanged      stored vectors of an embedder have another dimension than it has now
 ├── UnsupportedArray     an array's number format cannot be stored
@@ -81,6 +82,10 @@ class MemoryCorrupt(StorageError):
     def __init__(self, message: str, reference_ids: tuple[int, ...]) -> None:
         super().__init__(message)
         self.reference_ids = reference_ids
+
+
+class CodebookDamaged(StorageError):
+    """What a bank's memories were coded with is damaged, or belongs to another bank."""
 
 
 class FingerprintConflict(StorageError):

@@ -155,7 +155,7 @@ class Remover:
         gone = 0
         with files.in_our_words("the store"):
             folders = [path for path in (self._home / "bank").iterdir() if path.is_dir()]
-            for folder in (self._home / "originals", self._home / "pages", *folders):
+            for folder in (*(self._home / name for name in ("originals", "pages", "codebooks")), *folders):
                 for path in folder.glob(f"*{files.PARTIAL}"):
                     gone += files.abandoned(path) and files.remove(path)
         for folder in folders:
@@ -248,6 +248,7 @@ class Remover:
             elif kind == "bank":
                 if not connection.execute(known.where(Bank.fingerprint_id == target)).first():
                     _remove_all(_files(self._home / "bank" / target))
+                    _remove_all((self._home / "codebooks").glob(f"{target}.*"))
                     with suppress(OSError):  # not empty: something was just written that nothing names yet
                         (self._home / "bank" / target).rmdir()
             else:  # whole folders whose files are copies: vector indexes are rebuilt, backups outdated

@@ -24,7 +24,7 @@ from storage.shard import Entry, Shard, ShardDamaged, write_shard
 
 SUFFIX = ".safetensors"
 FINGERPRINT = "fingerprint"  # in a shard's metadata: the bank it was written for
-_SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
+SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 
 Entries = Sequence[tuple[str, Mapping[str, npt.NDArray[Any]]]]
 
@@ -33,7 +33,7 @@ class Shards:
     """The folder bank/<fingerprint id> and the rows that name its files."""
 
     def __init__(self, database: Database, root: Path, fingerprint_id: str) -> None:
-        if not _SAFE.fullmatch(fingerprint_id):
+        if not SAFE.fullmatch(fingerprint_id):
             raise StorageError(f"{fingerprint_id!r} cannot name a bank; use letters, digits, '-' and '_'")
         self._database = database
         self.folder = root / fingerprint_id

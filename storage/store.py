@@ -2,6 +2,7 @@
 
     attest.db            rows (SQLite)          originals/   files as given, by content
     bank/<fingerprint>/  memories in shards     vectors/     copies of vectors for quick starts
+    codebooks/           what the memories of a bank were coded with
     pages/               page images, drawn by the app, kept until a delete
     backups/             the database before a migration, until the next delete
 
@@ -18,6 +19,7 @@ from storage import files
 from storage.audit import Audit, Auditor
 from storage.bank import Banks
 from storage.checkpoints import Checkpoints
+from storage.codebooks import Codebooks
 from storage.collections import Collections
 from storage.compaction import Compaction, Compactor
 from storage.database import Database
@@ -50,6 +52,7 @@ class Store:
         self.checkpoints = Checkpoints(database, self._remover)
         self.banks = Banks(database, home / "bank")
         self.images = PageImages(database, home / "pages")
+        self.codebooks = Codebooks(home / "codebooks")
         self.jobs = Jobs(database)
         self.workers = Workers(database)
         self._searches: dict[tuple[str, int], Search] = {}
@@ -63,7 +66,7 @@ class Store:
         """
         with files.in_our_words("the home folder"):
             home.mkdir(mode=0o700, parents=True, exist_ok=True)  # documents are confidential
-            for name in ("originals", "bank", "vectors", "pages"):
+            for name in ("originals", "bank", "codebooks", "vectors", "pages"):
                 (home / name).mkdir(mode=0o700, exist_ok=True)
         database = Database(home / "attest.db")
         try:

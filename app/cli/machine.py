@@ -126,3 +126,19 @@ def bench_speed(backend: Backend | None, as_json: bool) -> None:
         result = run(settings, backend or settings.backend)
     lines = [f"{name}: {value}" for name, value in {**result["ratios"], **result}.items() if name != "ratios"]
     show(result, as_json, lines)
+
+
+@bench.command("store")
+@as_json
+def bench_store(as_json: bool) -> None:
+    """What each codec of memories costs: bytes, answers, and the time to load five memories."""
+    from app.bench_store import bench_store as run
+
+    result = run(settings_of.load(), lambda line: click.echo(line, err=True))
+    lines = [
+        f"{codec}: {row['bytes_per_reference']} bytes a reference, answers {row['answer_nll_delta']:+.2%} "
+        f"(standard error {row['answer_nll_delta_standard_error']:.2%}), five memories from disk "
+        f"{row['load_disk_ms']['p50']} ms, from RAM {row['load_ram_ms']['p50']} ms (p50)"
+        for codec, row in result["codecs"].items()
+    ]
+    show(result, as_json, lines)

@@ -180,3 +180,19 @@ def memories_compact(drop: Sequence[str], as_json: bool) -> None:
     lines.append(f"database  {done.database_bytes_before} bytes, now {done.database_bytes_after} bytes")
     lines.append(f"all  {done.bytes_before} bytes, now {done.bytes_after} bytes")
     show(done, as_json, lines)
+
+
+@memories.command("compress")
+@as_json
+def memories_compress(as_json: bool) -> None:
+    """Code the memories of banks whose format says `pq`; what is written afterwards is coded at once."""
+    from app.compressing import compress
+
+    with Service(settings_of.load()) as service, for_people():
+        rows = list(compress(service.store, lambda line: click.echo(line, err=True)))
+    lines = [
+        f"{row['fingerprint_id']}  {row['coded']} of {row['memories']} memories coded now, "
+        f"{row['bytes_before']} bytes before, {row['bytes']} now, codebook {row['codebook_bytes']}"
+        for row in rows
+    ]
+    show({"banks": rows}, as_json, lines)

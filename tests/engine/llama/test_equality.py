@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from engine import codebook
 from engine.format import CHUNK_TOKENS, MemoryFormat
 from engine.llama.engine import LlamaEngine
 from engine.protocol import Chunk, GenerateOptions, KeyedMemory, MemoriesFor, Message, Read, Token
@@ -68,6 +69,24 @@ def test_memories_are_read_alike(pair: Pair, fmt: MemoryFormat, references: Refe
             assert sum(token.memories) + token.question + token.answer + token.prefix == pytest.approx(
                 1, abs=1e-4
             )
+
+
+def test_coded_memories_are_read_alike(
+    llama_pair: Pair, references: References, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("MINIMUM", 256), ("ROUNDS", 2)):
+        monkeypatch.setattr(codebook, name, value)
+    fmt = memory_format(24, codec="pq")
+    torch_engine, llama_engine = llama_pair.torch(fmt), llama_pair.llama(fmt)
+    exact = torch_engine.write(references(128, 90, 40, 17, *[60] * 12))
+    book = codebook.train(exact)
+    coded = [KeyedMemory(i, book.decode(book.code(memory))) for i, memory in enumerate(exact)]
+    answer = "the band and the state of the town is in the form " * 6
+    ours = llama_engine.score(MESSAGES, answer, by_chunk(coded[:4]))
+    theirs = torch_engine.score(MESSAGES, answer, by_chunk(coded[:4]))
+    assert mean_difference(ours.log_probabilities, theirs.log_probabilities) < NATS
+    bare = torch_engine.score(MESSAGES, answer, lambda chunk: [])
+    assert mean_difference(bare.log_probabilities, theirs.log_probabilities) > 3 * NATS
 
 
 def test_the_stock_model_is_the_same(pair: Pair) -> None:
