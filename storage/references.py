@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from storage import codec, epochs
+from storage import codec, epochs, lexical
 from storage.database import Database
 from storage.errors import DocumentNotFound, InvalidReference
 from storage.records import NewReference, ReferenceRow
-from storage.removal import Remover, forget_words, note_shards
+from storage.removal import Remover, note_shards
 from storage.schema import Document, Memory, Page, Reference
 
 _BATCH = 500
@@ -80,7 +80,7 @@ class References:
     def _forget(self, connection: sa.Connection, document_id: str) -> bool:
         """Delete the document's references. Returns whether there were any."""
         note_shards(connection, Memory.document_id == document_id)
-        forget_words(connection, document_id)
+        lexical.forget(connection, document_id)
         gone = connection.execute(sa.delete(Reference).where(Reference.document_id == document_id)).rowcount
         if gone:
             epochs.references_removed(connection)
