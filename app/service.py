@@ -29,10 +29,10 @@ from ingest.document import PDF
 from ingest.render import render_page
 from storage.records import (
     PROFILES,
-    SEARCHABLE,
     CollectionRow,
     DocumentRow,
     JobRow,
+    Profile,
     Receipt,
 )
 from storage.store import Store
@@ -58,6 +58,17 @@ class DocumentView:
     bytes: int
     warnings: list[tuple[int | None, str]]
     error: str | None
+
+
+@dataclass(frozen=True)
+class DocumentListing:
+    """One page of a collection's documents, what is worked on first; see `storage.listing.DocumentPage`."""
+
+    documents: list[DocumentView]
+    first: int
+    total: int
+    askable: int
+    busy: int
 
 
 @dataclass(frozen=True)
@@ -222,6 +233,11 @@ class Service:
         with for_people():
             return self.store.collections.list(self._fingerprint())
 
+    def profiles(self) -> dict[str, Profile]:
+        """The collections' names, in order, with the kind of their documents."""
+        with for_people():
+            return self.store.collections.profiles()
+
     def add_collection(self, name: str, profile: str) -> CollectionRow:
         if not name.strip():
             raise AttestError("a collection needs a name")
@@ -239,7 +255,7 @@ class Service:
     ) -> list[Added]:
         """Take files in and return at once; the worker does the rest. The collection is made if it is new."""
         collection = collection.strip()
-        if all(row.name != collection for row in self.collections()):
+        if collection not in self.profiles():
             self.add_collection(collection, profile or "general")
         return [add_file(self.store, path, collection, memories=memories) for path in paths]
 
@@ -247,6 +263,13 @@ class Service:
         with for_people():
             rows = self.store.documents.list(collection, limit=limit, fingerprint_id=self._fingerprint())
         return [_document_view(row) for row in rows]
+
+    def document_listing(self, collection: str, first: int, count: int) -> DocumentListing:
+        with for_people():
+            page = self.store.listing.page(collection, first, count)
+            rows = self.store.documents.of_ids(page.ids, self._fingerprint())
+        views = [_document_view(rows[key]) for key in page.ids if key in rows]
+        return DocumentListing(views, page.first, page.total, page.askable, page.busy)
 
     def document(self, document_id: str) -> DocumentView:
         with for_people():
@@ -306,17 +329,17 @@ class Service:
                 yield from stream
 
     def _check_askable(self, collection: str) -> None:
-        documents = self.documents(collection, limit=1_000_000)
-        if not documents:
+        with for_people():
+            page = self.store.listing.page(collection, 0, 1)
+        if not page.total:
             raise NothingToAsk(
                 f"collection {collection!r} is empty: add documents with `attest ingest` or drop them in"
             )
-        if all(document.status not in SEARCHABLE for document in documents):
-            waiting = sum(document.status in ("queued", "reading") for document in documents)
+        if not page.askable:
             raise NothingToAsk(
-                f"no document of collection {collection!r} can be asked yet: {waiting} of "
-                f"{len(documents)} are still being read; try again in a moment"
-                if waiting
+                f"no document of collection {collection!r} can be asked yet: {page.busy} of "
+                f"{page.total} are still being read; try again in a moment"
+                if page.busy
                 else f"no document of collection {collection!r} could be read; see `attest documents list`"
             )
 
@@ -361,11 +384,10 @@ class Service:
     def worker_status(self) -> WorkerStatus:
         with for_people():
             workers = self.store.workers.alive()
-            rows = self.store.collections.list(self._fingerprint())
+            written, total = self.store.listing.written(self._fingerprint())
         if not workers:
             self._pace.clear()
             return WorkerStatus(False, None, None, None)
-        written, total = sum(row.memories for row in rows), sum(row.references for row in rows)
         now = time.monotonic()
         self._pace.append((now, written))
         while now - self._pace[0][0] > PACE_SECONDS:

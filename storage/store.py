@@ -19,6 +19,7 @@ from storage.collections import Collections
 from storage.database import Database
 from storage.documents import Documents
 from storage.jobs import Jobs
+from storage.listing import Listing
 from storage.originals import Originals
 from storage.pages import Pages
 from storage.references import References
@@ -39,6 +40,7 @@ class Store:
         self.pages = Pages(database)
         self.collections = Collections(database, self._remover)
         self.documents = Documents(database, originals, self.pages, self._remover)
+        self.listing = Listing(database)
         self.references = References(database, self._remover)
         self.banks = Banks(database, home / "bank")
         self.jobs = Jobs(database)
