@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from storage.visible import Visible
 
 MOST_TERMS = 64
-MOST_ROWS = 10_000  # references that one question may rank by words
+MOST_ROWS = 6_000  # references that one question may rank by words
 NARROW = 20_000  # ids: within so few all words are looked up, however frequent elsewhere
 _COUNTED_SECONDS = 300.0  # how long it is remembered in how many references a word stands
 _WEIGHTS = "bm25(0.5, 1.0, 2.0)"  # title, heading, body: a title repeats on all references of a document

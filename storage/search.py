@@ -7,6 +7,7 @@ the database, so that what may not be seen takes no places.
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ class Search:
         self._vectors = VectorIndex(database, folder, embedder, dimension, exact_limit)
         self._words = Lexical()
         self._visibility = Visibility()
+        self._beside = ThreadPoolExecutor(1, "attest-vectors")  # FAISS lets other threads run
         self._lock = threading.Lock()
 
     def hybrid(
@@ -67,8 +69,12 @@ class Search:
             if not visible.count:
                 return []
             self._vectors.follow(connection)
-            dense = self._vectors.search(connection, query, candidates, visible)
-            words = self._words.search(connection, query_text, visible, candidates)
+            scan = self._beside.submit(self._vectors.candidates, query, candidates, visible)
+            try:
+                words = self._words.search(connection, query_text, visible, candidates)
+            finally:
+                near = scan.result()  # before anybody else may change the index
+            dense = self._vectors.rank(connection, query, candidates, near)
             fused = _fuse(dense, words)[:k]
             measured = query if cosine_to is None else np.ascontiguousarray(cosine_to, dtype=np.float32)
             cosines = self._vectors.cosines(connection, measured, [hit.reference_id for hit in fused])

@@ -7,6 +7,7 @@ beyond, codes find candidates (see `storage.nearest`) that are ranked by the vec
 """
 
 import hashlib
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -69,27 +70,39 @@ class VectorIndex:
         else:
             self._add_newer(connection)
 
-    def search(
-        self, connection: sa.Connection, query: npt.NDArray[np.float32], count: int, visible: Visible
+    def candidates(
+        self, query: npt.NDArray[np.float32], count: int, visible: Visible
     ) -> list[tuple[int, float]]:
-        """(reference id, cosine) of the nearest that are visible, best first. query: (D,) L2-normalised."""
+        """(reference id, cosine) of the nearest that are visible, for `rank`. query: (D,) L2-normalised.
+
+        Reads no database, so that it may run beside what does.
+        """
         if nearest.is_exact(self._index):
             return nearest.nearest(self._index, query, count, visible.flags)
         wanted = max(CANDIDATES, 2 * count)
         if visible.count <= wanted:
-            candidates = visible.ids().tolist()
-        else:
-            candidates = [key for key, _ in nearest.nearest(self._index, query, wanted, visible.flags)]
-        ranked = sorted(self.cosines(connection, query, candidates).items(), key=lambda item: -item[1])
-        return ranked[:count]
+            return [(int(key), 0.0) for key in visible.ids()]
+        return nearest.nearest(self._index, query, wanted, visible.flags)
+
+    def rank(
+        self,
+        connection: sa.Connection,
+        query: npt.NDArray[np.float32],
+        count: int,
+        found: list[tuple[int, float]],
+    ) -> list[tuple[int, float]]:
+        """The best `count` of what `candidates` found, best first, by exact cosines."""
+        if nearest.is_exact(self._index):
+            return found
+        cosines = self.cosines(connection, query, [key for key, _ in found])
+        return sorted(cosines.items(), key=lambda item: -item[1])[:count]
 
     def cosines(
         self, connection: sa.Connection, query: npt.NDArray[np.float32], ids: Sequence[int]
     ) -> dict[int, float]:
         """Cosines of the given references, those that have a vector of this embedder."""
-        rows = connection.execute(
-            _VECTORS.where(Reference.id.in_(ids), Reference.embedder == self._embedder)
-        ).all()
+        given = {"ids": json.dumps(list(ids)), "embedder": self._embedder}
+        rows = connection.execute(_OF_IDS, given).all()
         return dict(zip([row.id for row in rows], (self._unpack(rows) @ query).tolist(), strict=True))
 
     def save_if_due(self) -> None:
@@ -238,4 +251,9 @@ def _beside(index: Any, path: Path) -> Path:
     return partial
 
 
+# One parameter for hundreds of ids: a list of them would be compiled anew at every question.
+_OF_IDS = sa.text(
+    "SELECT id, vector FROM reference WHERE id IN (SELECT value FROM json_each(:ids)) "
+    "AND embedder = :embedder"
+)
 _VECTORS = sa.select(Reference.id, Reference.vector).order_by(Reference.id)
