@@ -45,7 +45,6 @@ from engine.protocol import (
     Trimmed,
 )
 from ingest.bank import MemoryBank
-from storage.errors import CollectionNotFound
 from storage.records import Hit, ReferenceRow
 from storage.search import Search
 from storage.store import Store
@@ -212,10 +211,7 @@ class Asker:
     def _messages(
         self, question: str, history: Sequence[tuple[str, str]], collection: str, passages: Sequence[Found]
     ) -> list[Message]:
-        try:
-            name = self._store.collections.get(collection).profile
-        except CollectionNotFound:  # without documents there need not be one
-            name = "general"
+        name = self._store.collections.profiles().get(collection, "general")  # there need not be one
         messages = [Message("system", profile(name).system)]
         for asked, answered in history:
             messages += [Message("user", asked), Message("assistant", answered)]

@@ -28,10 +28,10 @@ from ingest.document import PDF
 from ingest.render import render_page
 from storage.records import (
     PROFILES,
-    SEARCHABLE,
     CollectionRow,
     DocumentRow,
     JobRow,
+    Profile,
     Receipt,
     SourceRow,
     VersionRow,
@@ -66,6 +66,17 @@ class DocumentView:
     version: int | None = None
     superseded_by: str | None = None
     sources: Sequence[SourceRow] = ()
+
+
+@dataclass(frozen=True)
+class DocumentListing:
+    """One page of a collection's documents, what is worked on first; see `storage.listing.DocumentPage`."""
+
+    documents: list[DocumentView]
+    first: int
+    total: int
+    askable: int
+    busy: int
 
 
 @dataclass(frozen=True)
@@ -238,6 +249,11 @@ class Service:
         with for_people():
             return self.store.collections.list(self._fingerprint())
 
+    def profiles(self) -> dict[str, Profile]:
+        """The collections' names, in order, with the kind of their documents."""
+        with for_people():
+            return self.store.collections.profiles()
+
     def add_collection(self, name: str, profile: str) -> CollectionRow:
         if not name.strip():
             raise AttestError("a collection needs a name")
@@ -278,6 +294,13 @@ class Service:
         with for_people():
             rows = self.store.documents.list(collection, limit=limit, fingerprint_id=self._fingerprint())
         return [_document_view(row, collection) for row in rows]
+
+    def document_listing(self, collection: str, first: int, count: int) -> DocumentListing:
+        with for_people():
+            page = self.store.listing.page(collection, first, count)
+            rows = self.store.documents.of_ids(page.ids, self._fingerprint())
+        views = [_document_view(rows[key], collection) for key in page.ids if key in rows]
+        return DocumentListing(views, page.first, page.total, page.askable, page.busy)
 
     def document(self, document_id: str) -> DocumentView:
         with for_people():
@@ -343,17 +366,17 @@ class Service:
                 yield from stream
 
     def _check_askable(self, collection: str) -> None:
-        documents = self.documents(collection, limit=1_000_000)
-        if not documents:
+        with for_people():
+            page = self.store.listing.page(collection, 0, 1)
+        if not page.total:
             raise NothingToAsk(
                 f"collection {collection!r} is empty: add documents with `attest ingest` or drop them in"
             )
-        if all(document.status not in SEARCHABLE for document in documents):
-            waiting = sum(document.status in ("queued", "reading") for document in documents)
+        if not page.askable:
             raise NothingToAsk(
-                f"no document of collection {collection!r} can be asked yet: {waiting} of "
-                f"{len(documents)} are still being read; try again in a moment"
-                if waiting
+                f"no document of collection {collection!r} can be asked yet: {page.busy} of "
+                f"{page.total} are still being read; try again in a moment"
+                if page.busy
                 else f"no document of collection {collection!r} could be read; see `attest documents list`"
             )
 

@@ -51,6 +51,12 @@ class Collections:
         with self._database.read() as connection:
             return _rows(connection, fingerprint_id)
 
+    def profiles(self) -> dict[str, Profile]:
+        """Names, in order, and what kind of documents is in each; without counting anything."""
+        query = sa.select(Collection.name, Collection.profile).order_by(Collection.name)
+        with self._database.read() as connection:
+            return {row.name: row.profile for row in connection.execute(query)}
+
     def delete(self, name: str) -> List[Receipt]:
         """Delete a collection and every document that is in no other one.
 

@@ -3,14 +3,25 @@
 A question is taken as a bag of words, never as a query in FTS5's own language: every word is quoted, so no
 text can be a syntax error or reach another column. Scripts without spaces between words are found by the
 dense search only.
+
+BM25 costs a microsecond for every reference that holds one of the words, which is nothing in thousands of
+references and a second in a million. So the rarest words that together stand in no more than `MOST_ROWS`
+references are ranked, and more frequent ones are left to the dense search (docs/log.md: what that costs).
 """
 
+import math
 import re
-from collections.abc import Callable
+import time
 
+import numpy as np
 import sqlalchemy as sa
 
+from storage.visible import Visible
+
 MOST_TERMS = 64
+MOST_ROWS = 6_000  # references that one question may rank by words
+NARROW = 20_000  # ids: within so few all words are looked up, however frequent elsewhere
+_COUNTED_SECONDS = 300.0  # how long it is remembered in how many references a word stands
 _WEIGHTS = "bm25(0.5, 1.0, 2.0)"  # title, heading, body: a title repeats on all references of a document
 
 _WORD = re.compile(r"[^\W_]+")
@@ -26,7 +37,54 @@ _RANKED = sa.text(
     "SELECT rowid, rank FROM reference_fts "
     "WHERE reference_fts MATCH :expression AND rank MATCH :weights ORDER BY rank"
 )
+_COUNT = sa.text(
+    "SELECT count(*) FROM (SELECT 1 FROM reference_fts WHERE reference_fts MATCH :word LIMIT :most)"
+)
+_WITHIN = sa.text(
+    "SELECT rowid FROM reference_fts WHERE reference_fts MATCH :word AND rowid BETWEEN :first AND :last"
+)
 _STEP = 256
+
+
+class Lexical:
+    """Not safe to share between threads: `Search` holds a lock around it."""
+
+    def __init__(self, most_rows: int = MOST_ROWS) -> None:
+        self._most_rows = most_rows
+        self._counts: dict[str, int] = {}
+        self._counted_at = 0.0
+
+    def search(
+        self, connection: sa.Connection, text: str, visible: Visible, limit: int
+    ) -> list[tuple[int, float]]:
+        """(reference id, score) of the best references that are visible, best first; larger is better.
+
+        The ranking is walked from its top until `limit` are found, so invisible references cost no places.
+        """
+        words = terms(text)
+        rare = self._rare(connection, words)
+        if len(rare) < len(words) and visible.span <= NARROW:
+            return _within(connection, words, visible, limit)
+        return _ranked(connection, rare, visible, limit)
+
+    def _rare(self, connection: sa.Connection, words: list[str]) -> list[str]:
+        """The words that may be ranked, in the order of `words`."""
+        if time.monotonic() - self._counted_at > _COUNTED_SECONDS:
+            self._counts.clear()
+            self._counted_at = time.monotonic()
+        most = self._most_rows + 1
+        for word in words:
+            if word not in self._counts:  # counting ends where a word is too frequent
+                given = {"word": f'"{word}"', "most": most}
+                self._counts[word] = connection.execute(_COUNT, given).scalar_one()
+        left = self._most_rows
+        chosen = set()
+        for word in sorted(words, key=self._counts.__getitem__):
+            left -= self._counts[word]
+            if left < 0:
+                break
+            chosen.add(word)
+        return [word for word in words if word in chosen]
 
 
 def terms(text: str) -> list[str]:
@@ -35,14 +93,9 @@ def terms(text: str) -> list[str]:
     return ([word for word in words if word not in STOP_WORDS] or words)[:MOST_TERMS]
 
 
-def search(
-    connection: sa.Connection, text: str, visible: Callable[[int], bool], limit: int
+def _ranked(
+    connection: sa.Connection, words: list[str], visible: Visible, limit: int
 ) -> list[tuple[int, float]]:
-    """(reference id, BM25) of the best references that are `visible`, best first; larger is better.
-
-    The ranking is walked from its top until `limit` are found, so invisible references cost no places.
-    """
-    words = terms(text)
     if not words:
         return []
     expression = " OR ".join(f'"{word}"' for word in words)
@@ -50,9 +103,53 @@ def search(
     parameters = {"expression": expression, "weights": _WEIGHTS}
     rows = connection.execute(_RANKED, parameters, execution_options={"yield_per": _STEP})
     for reference_id, rank in rows:
-        if visible(reference_id):
+        if reference_id in visible:
             found.append((reference_id, -rank))
             if len(found) == limit:
                 rows.close()
                 break
     return found
+
+
+def _within(
+    connection: sa.Connection, words: list[str], visible: Visible, limit: int
+) -> list[tuple[int, float]]:
+    """Ranked by what the words found are worth among the visible; FTS5 would weigh them among all."""
+    scores = np.zeros(visible.span)
+    for word in words:
+        given = {"word": f'"{word}"', "first": visible.first, "last": visible.first + visible.span - 1}
+        rows = np.array(connection.execute(_WITHIN, given).scalars().all(), dtype=np.int64)
+        rows = rows[visible.flags[rows]]
+        scores[rows - visible.first] += math.log1p((visible.count - len(rows) + 0.5) / (len(rows) + 0.5))
+    best = np.argsort(-scores, kind="stable")[:limit]
+    return [(visible.first + int(at), float(scores[at])) for at in best if scores[at] > 0]
+
+
+def forget(connection: sa.Connection, document_id: str) -> None:
+    """Take a document's references out of the index; before their rows go.
+
+    Where SQLite can (3.45 and later), their words leave the index's segments at once, in a time that does
+    not grow with the index. Elsewhere they are only marked there, until `purge`.
+    """
+    if purges_at_once(connection):
+        connection.exec_driver_sql(
+            "INSERT INTO reference_fts (reference_fts, rank) VALUES ('secure-delete', 1)"
+        )
+    connection.execute(_FORGET, {"document": document_id})
+
+
+def purge(connection: sa.Connection) -> None:
+    """Rewrite the index without what `forget` marked, if it had to mark: seconds for a million references."""
+    if not purges_at_once(connection):
+        connection.exec_driver_sql("INSERT INTO reference_fts (reference_fts) VALUES ('optimize')")
+
+
+def purges_at_once(connection: sa.Connection) -> bool:
+    """Whether this SQLite's FTS5 has a reliable 'secure-delete': 3.42 has it, 3.45 mended it."""
+    version = connection.dialect.server_version_info
+    return version is not None and version >= (3, 45)
+
+
+_FORGET = sa.text(
+    "DELETE FROM reference_fts WHERE rowid IN (SELECT id FROM reference WHERE document_id = :document)"
+)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from storage import codec, epochs
+from storage import codec, epochs, lexical
 from storage.database import Database
 from storage.errors import DocumentNotFound, InvalidReference
 from storage.records import SEARCHABLE, NewReference, ReferenceRow
-from storage.removal import Remover, forget_words, note_shards
+from storage.removal import Remover, note_shards
 from storage.schema import Document, Memory, Page, Reference
 
 _BATCH = 500
@@ -122,7 +122,7 @@ def forget_references(connection: sa.Connection, document_id: str) -> bool:
     The caller calls `Remover.finish` after the transaction.
     """
     note_shards(connection, Memory.document_id == document_id)
-    forget_words(connection, document_id)
+    lexical.forget(connection, document_id)
     gone = connection.execute(sa.delete(Reference).where(Reference.document_id == document_id)).rowcount
     connection.execute(sa.update(Document).where(Document.id == document_id).values(reference_count=0))
     if gone:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from storage import epochs, files
+from storage import epochs, files, lexical, vectors
 from storage.database import Database
 from storage.errors import BankNotFound, DocumentNotFound, StorageError
 from storage.originals import READABLE, Originals
@@ -225,7 +225,7 @@ class Remover:
             + vector_bytes
             + memories[1],
         )
-        forget_words(connection, document_id)
+        lexical.forget(connection, document_id)
         connection.execute(sa.delete(Document).where(Document.id == document_id))  # the rest cascades
         epochs.references_removed(connection)
         return receipt
@@ -238,7 +238,7 @@ class Remover:
         with self._database.write() as connection:  # nobody can add the same document in between
             known = sa.select(sa.literal(1)).limit(1)
             if kind == "words":
-                connection.execute(sa.text("INSERT INTO reference_fts(reference_fts) VALUES ('optimize')"))
+                lexical.purge(connection)
             elif kind == "original":
                 if not connection.execute(known.where(Document.sha256 == target)).first():
                     _remove_all(self._originals.all_of(target))
@@ -251,8 +251,10 @@ class Remover:
                     _remove_all((self._home / "codebooks").glob(f"{target}.*"))
                     with suppress(OSError):  # not empty: something was just written that nothing names yet
                         (self._home / "bank" / target).rmdir()
-            else:  # whole folders whose files are copies: vector indexes are rebuilt, backups outdated
-                _remove_all(_files(self._home / (BACKUPS if kind == "backups" else "vectors")))
+            elif kind == "vectors":
+                vectors.drop_deleted(connection, self._home / "vectors")
+            else:
+                _remove_all(_files(self._home / BACKUPS))
 
 
 def _no_bank(fingerprint_id: str) -> BankNotFound:
@@ -270,17 +272,6 @@ def note_shards(connection: sa.Connection, memories: sa.ColumnElement[bool]) -> 
     if touched:
         connection.execute(sa.insert(Removal), [{"kind": "shard", "target": target} for target in touched])
     return touched
-
-
-def forget_words(connection: sa.Connection, document_id: str) -> None:
-    """Take a document's references out of the full-text index; before their rows go."""
-    connection.execute(
-        sa.text(
-            "DELETE FROM reference_fts WHERE rowid IN "
-            "(SELECT id FROM reference WHERE document_id = :document)"
-        ),
-        {"document": document_id},
-    )
 
 
 def _count(

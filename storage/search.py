@@ -6,51 +6,38 @@ the database, so that what may not be seen takes no places.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import sqlalchemy as sa
 
-from storage import epochs, lexical, sources
 from storage.collections import collection_id_of
 from storage.database import Database
 from storage.errors import EmbedderChanged
-from storage.records import SEARCHABLE, Hit
-from storage.schema import CollectionDocument, Document, Reference
-from storage.vectors import VectorIndex
+from storage.lexical import Lexical
+from storage.records import Hit
+from storage.vectors import EXACT_LIMIT, VectorIndex
+from storage.visible import Visibility
 
 RANK_CONSTANT = 60
-_VISIBLE_SETS = 32
-
-
-class Visible:
-    """A set of reference ids, one bit for each."""
-
-    def __init__(self, ids: npt.NDArray[np.int64]) -> None:
-        self.count = len(ids)
-        flags = np.zeros((int(ids.max()) // 8 + 1) * 8 if len(ids) else 8, dtype=np.uint8)
-        flags[ids] = 1
-        self._flags = flags
-        self.bits = np.packbits(flags, bitorder="little")  # (ceil(ids / 8),) uint8, lowest id first
-
-    def __contains__(self, reference_id: int) -> bool:
-        return reference_id < len(self._flags) and bool(self._flags[reference_id])
 
 
 class Search:
     """Hybrid search with the vectors of one embedder. Safe to share between threads."""
 
-    def __init__(self, database: Database, folder: Path, embedder: str, dimension: int) -> None:
+    def __init__(
+        self, database: Database, folder: Path, embedder: str, dimension: int, exact_limit: int = EXACT_LIMIT
+    ) -> None:
         self._database = database
         self._dimension = dimension
         self._embedder = embedder
-        self._vectors = VectorIndex(database, folder, embedder, dimension)
+        self._vectors = VectorIndex(database, folder, embedder, dimension, exact_limit)
+        self._words = Lexical()
+        self._visibility = Visibility()
+        self._beside = ThreadPoolExecutor(1, "attest-vectors")  # FAISS lets other threads run
         self._lock = threading.Lock()
-        self._visible: OrderedDict[tuple[int | None, tuple[str, ...] | None], Visible] = OrderedDict()
-        self._epoch = -1
 
     def hybrid(
         self,
@@ -77,15 +64,20 @@ class Search:
                 "dimensions; embed it with the same embedder"
             )
         with self._lock, self._database.read() as connection:
-            visible = self._visible_to(connection, collection, document_ids)
+            collection_id = None if collection is None else collection_id_of(connection, collection)
+            visible = self._visibility.to(connection, collection_id, document_ids)
             if not visible.count:
                 return []
             self._vectors.follow(connection)
-            dense = self._vectors.search(query, candidates, visible.bits)
-            words = lexical.search(connection, query_text, visible.__contains__, candidates)
+            scan = self._beside.submit(self._vectors.candidates, query, candidates, visible)
+            try:
+                words = self._words.search(connection, query_text, visible, candidates)
+            finally:
+                near = scan.result()  # before anybody else may change the index
+            dense = self._vectors.rank(connection, query, candidates, near)
             fused = _fuse(dense, words)[:k]
             measured = query if cosine_to is None else np.ascontiguousarray(cosine_to, dtype=np.float32)
-            cosines = self._vectors.cosines(measured, [hit.reference_id for hit in fused])
+            cosines = self._vectors.cosines(connection, measured, [hit.reference_id for hit in fused])
         with self._lock:
             self._vectors.save_if_due()
         return [
@@ -104,40 +96,6 @@ class Search:
         """Save the vectors for a quick start next time."""
         with self._lock:
             self._vectors.save()
-
-    def _visible_to(
-        self, connection: sa.Connection, collection: str | None, document_ids: Sequence[str] | None
-    ) -> Visible:
-        epoch = epochs.read(connection).visible
-        if epoch != self._epoch:
-            self._visible.clear()
-            self._epoch = epoch
-        collection_id = None if collection is None else collection_id_of(connection, collection)
-        key = (collection_id, None if document_ids is None else tuple(sorted(set(document_ids))))
-        visible = self._visible.pop(key, None)
-        if visible is None:
-            visible = Visible(_visible_ids(connection, *key))
-        self._visible[key] = visible
-        if len(self._visible) > _VISIBLE_SETS:
-            self._visible.popitem(last=False)
-        return visible
-
-
-def _visible_ids(
-    connection: sa.Connection, collection_id: int | None, document_ids: tuple[str, ...] | None
-) -> npt.NDArray[np.int64]:
-    documents = sa.select(Document.id).where(Document.status.in_(SEARCHABLE))
-    if collection_id is not None:
-        members = sa.select(CollectionDocument.document_id).where(
-            CollectionDocument.collection_id == collection_id
-        )
-        documents = documents.where(Document.id.in_(members))
-    if document_ids is None:
-        documents = documents.where(Document.id.not_in(sources.older(collection_id)))
-    else:
-        documents = documents.where(Document.id.in_(document_ids))
-    query = sa.select(Reference.id).where(Reference.document_id.in_(documents))
-    return np.fromiter(connection.execute(query).scalars(), dtype=np.int64)
 
 
 def _fuse(dense: Sequence[tuple[int, float]], words: Sequence[tuple[int, float]]) -> list[Hit]:

@@ -26,6 +26,7 @@ from storage.database import Database
 from storage.documents import Documents
 from storage.images import PageImages
 from storage.jobs import Jobs
+from storage.listing import Listing
 from storage.originals import Originals
 from storage.pages import Pages
 from storage.references import References
@@ -48,6 +49,7 @@ class Store:
         self.sources = Sources(database)
         self.collections = Collections(database, self._remover)
         self.documents = Documents(database, originals, self.pages, self._remover)
+        self.listing = Listing(database)
         self.references = References(database, self._remover)
         self.checkpoints = Checkpoints(database, self._remover)
         self.banks = Banks(database, home / "bank")

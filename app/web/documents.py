@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from html import escape
 
 from app.forecast import size
-from app.web.protocol import AddedDocument, DocumentView, EngineStatus, Receipt, WorkerStatus
+from app.web.protocol import AddedDocument, DocumentListing, DocumentView, EngineStatus, Receipt, WorkerStatus
 
 BUSY = ("queued", "reading", "answerable")
-ASKABLE = ("answerable", "ready", "partial")
 PER_PAGE = 50
 WARNINGS = 3
 
@@ -21,11 +20,6 @@ def is_busy(document: DocumentView) -> bool:
     if document.status == "answerable":
         return document.stage is not None
     return document.status in BUSY
-
-
-def is_askable(document: DocumentView) -> bool:
-    """Whether questions can be asked of it now."""
-    return document.status in ASKABLE
 
 
 def stage_words(document: DocumentView) -> str:
@@ -56,17 +50,12 @@ def stage_words(document: DocumentView) -> str:
     return f"waiting; {document.error}" if document.error else "waiting"
 
 
-def documents_html(
-    documents: Sequence[DocumentView], *, confirming: str | None = None, first: int = 0
-) -> str:
-    """The list, `PER_PAGE` at a time from `first`, busy ones on top. `confirming`: asked to be removed."""
-    if not documents:
+def documents_html(page: DocumentListing | None, *, confirming: str | None = None) -> str:
+    """One page of the list. `confirming`: asked to be removed."""
+    if page is None or not page.total:
         return '<p class="at-note at-none">No documents yet.</p>'
-    order = sorted(documents, key=lambda document: not is_busy(document))
-    first = min(max(first, 0), (len(order) - 1) // PER_PAGE * PER_PAGE)
-    shown = order[first : first + PER_PAGE]
-    items = "".join(_item(document, document.document_id == confirming) for document in shown)
-    return f'<ul class="at-documents" aria-label="Documents">{items}</ul>{_pages(first, len(order))}'
+    items = "".join(_item(document, document.document_id == confirming) for document in page.documents)
+    return f'<ul class="at-documents" aria-label="Documents">{items}</ul>{_pages(page.first, page.total)}'
 
 
 def _pages(first: int, total: int) -> str:
@@ -166,10 +155,8 @@ def notice_html(text: str, *, problem: bool = False) -> str:
     return f'<p class="{kind}" role="{role}">{escape(text)}</p>'
 
 
-def worker_html(worker: WorkerStatus, *, busy: bool) -> str:
-    """How the background work goes; nothing while there is none."""
-    if not busy:
-        return ""
+def worker_html(worker: WorkerStatus) -> str:
+    """How the background work goes, while there is some."""
     if not worker.alive:
         return notice_html("The background worker is not running; documents wait until it is.", problem=True)
     facts = []

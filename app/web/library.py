@@ -13,10 +13,9 @@ import gradio as gr
 from app.errors import AttestError
 from app.web.conversation import welcome_html
 from app.web.documents import (
+    PER_PAGE,
     added_html,
     documents_html,
-    is_askable,
-    is_busy,
     notice_html,
     receipt_html,
     status_html,
@@ -82,10 +81,9 @@ class Library:
 
     def open(self) -> Updates:
         """A tab was opened: choose the first collection and show it."""
-        names = self._names()
-        first = names[0] if names else None
+        first = next(iter(self._service.profiles()), None)
         return {
-            self._parts.form: gr.update(visible=not names),
+            self._parts.form: gr.update(visible=first is None),
             **self._refresh(first, Listing(), choose=True),
         }
 
@@ -140,7 +138,7 @@ class Library:
                 listing = replace(listing, confirming=None)
             elif act == "remove-now" and identity == listing.confirming:
                 listing = replace(listing, confirming=None)
-                name = self._document_name(collection, identity)
+                name = self._service.document(identity).name
                 notice = receipt_html(name, self._service.delete_document(identity))
             elif act == "cancel":
                 self._service.cancel_document(identity)
@@ -150,33 +148,25 @@ class Library:
             notice = notice_html(str(problem), problem=True)
         return {self._parts.notice: notice, **self._refresh(collection, listing)}
 
-    def _names(self) -> tuple[str, ...]:
-        return tuple(collection.name for collection in self._service.collections())
-
-    def _document_name(self, collection: str | None, identity: str) -> str:
-        names = {document.document_id: document.name for document in self._service.documents(collection)}
-        return names.get(identity, "The document")
-
     def _refresh(self, collection: str | None, listing: Listing, *, choose: bool = False) -> Updates:
-        collections = self._service.collections()
-        profiles = {item.name: item.profile for item in collections}
+        profiles = self._service.profiles()
         if collection not in profiles:
             collection = next(iter(profiles), None)
             choose = True
-        documents = list(self._service.documents(collection)) if collection else []
-        busy = any(is_busy(document) for document in documents)
+        page = self._service.document_listing(collection, listing.first, PER_PAGE) if collection else None
+        busy = page is not None and page.busy > 0
         engine = self._service.engine_status()
         new = replace(
             listing,
             collections=tuple(profiles),
-            documents=documents_html(documents, confirming=listing.confirming, first=listing.first),
-            worker=worker_html(self._service.worker_status(), busy=busy),
+            documents=documents_html(page, confirming=listing.confirming),
+            worker=worker_html(self._service.worker_status()) if busy else "",
             status=status_html(engine),
             welcome=welcome_html(
                 collection,
                 profiles.get(collection or ""),
-                askable=any(is_askable(document) for document in documents),
-                empty=not documents,
+                askable=page is not None and page.askable > 0,
+                empty=page is None or not page.total,
             ),
             seconds=BUSY_SECONDS if busy or not engine.ready else IDLE_SECONDS,
         )

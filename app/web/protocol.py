@@ -5,7 +5,7 @@ satisfies them without a model. Answers, reads and stream events are those of `a
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -74,6 +74,21 @@ class DocumentView(Protocol):
     def error(self) -> str | None: ...
     @property
     def superseded_by(self) -> str | None: ...
+
+
+class DocumentListing(Protocol):
+    """One page of a collection's documents, what is worked on first; the counts are of all of them."""
+
+    @property
+    def documents(self) -> Sequence[DocumentView]: ...
+    @property
+    def first(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def askable(self) -> int: ...
+    @property
+    def busy(self) -> int: ...
 
 
 class Receipt(Protocol):
@@ -165,7 +180,9 @@ class WorkerStatus(Protocol):
 class Service(Protocol):
     """Everything that the page can do. Any method may raise AttestError with a message for people."""
 
-    def collections(self) -> Sequence[CollectionView]: ...
+    def profiles(self) -> Mapping[str, str]:
+        """The collections' names, in order, with the kind of their documents."""
+        ...
 
     def add_collection(self, name: str, profile: str) -> CollectionView: ...
 
@@ -175,7 +192,9 @@ class Service(Protocol):
         """Take the files in and return at once. The page deletes its copies afterwards."""
         ...
 
-    def documents(self, collection: str | None) -> Sequence[DocumentView]: ...
+    def document_listing(self, collection: str, first: int, count: int) -> DocumentListing: ...
+
+    def document(self, document_id: str) -> DocumentView: ...
 
     def delete_document(self, document_id: str) -> Receipt: ...
 

@@ -16,6 +16,7 @@ from storage.records import NewReference
 from storage.search import Search
 from storage.store import Store
 from storage.vectors import VectorIndex
+from storage.visible import Visible
 from tests.storage.conftest import (
     DIMENSION,
     EMBEDDER,
@@ -256,7 +257,8 @@ def test_terms_leave_out_stop_words_unless_nothing_is_left() -> None:
 def test_no_question_is_a_syntax_error(words_store: Store, text: str) -> None:
     with words_store._database.read() as connection:
         for question in (text, f'"{text}', f"body:{text}* NEAR( OR -{text}^"):
-            assert isinstance(lexical.search(connection, question, lambda _: True, 5), list)
+            visible = Visible(np.ones(10, np.bool_))
+            assert isinstance(lexical.Lexical().search(connection, question, visible, 5), list)
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ from app.answer import (
     TrimmedEvent,
 )
 from app.errors import AttestError, DocumentGone, MemoryRefused
+from app.web.documents import PER_PAGE, is_busy
 
 WIDTH, HEIGHT, MARGIN, SIZE, LEADING = 612.0, 792.0, 64.0, 11, 17.0
 
@@ -147,6 +148,24 @@ class Worker:
     seconds_left: float | None = 250.0
 
 
+@dataclass(frozen=True)
+class Listing:
+    documents: list[Document]
+    first: int
+    total: int
+    askable: int
+    busy: int
+
+
+def listing(documents: Sequence[Document], first: int = 0, count: int = PER_PAGE) -> Listing:
+    """A page of documents as the service would give it."""
+    order = sorted(documents, key=lambda document: not is_busy(document))
+    first = min(max(first, 0), max(len(order) - 1, 0) // count * count)
+    askable = sum(document.status in ("answerable", "ready", "partial") for document in order)
+    busy = sum(map(is_busy, order))
+    return Listing(order[first : first + count], first, len(order), askable, busy)
+
+
 def library() -> dict[str, Document]:
     """One document in every state that the page has words for."""
     documents = [
@@ -191,8 +210,8 @@ class DoubleService:
         self.engine = Engine()
         self.worker = Worker()
 
-    def collections(self) -> list[Collection]:
-        return [Collection(name, profile) for name, profile in self.kinds.items()]
+    def profiles(self) -> dict[str, str]:
+        return dict(self.kinds)
 
     def add_collection(self, name: str, profile: str) -> Collection:
         if not name or name in self.kinds:
@@ -217,8 +236,13 @@ class DoubleService:
             results.append(Added(path, identity, "queued"))
         return results
 
-    def documents(self, collection: str | None) -> list[Document]:
-        return [item for item in self.library.values() if collection in (None, item.collection)]
+    def document_listing(self, collection: str, first: int, count: int) -> Listing:
+        return listing(
+            [item for item in self.library.values() if item.collection == collection], first, count
+        )
+
+    def document(self, document_id: str) -> Document:
+        return self.library[document_id]
 
     def delete_document(self, document_id: str) -> Deleted:
         gone = self.library.pop(document_id)

@@ -16,7 +16,7 @@ from app.web.documents import (
     status_html,
     worker_html,
 )
-from tests.app.web.double import HOSTILE, Added, Deleted, Document, Engine, Worker, library
+from tests.app.web.double import HOSTILE, Added, Deleted, Document, Engine, Worker, library, listing
 
 
 @pytest.mark.parametrize(
@@ -43,33 +43,33 @@ def test_words_of_every_state(change: dict[str, object], words: str) -> None:
 
 
 def test_progress_is_accessible_and_askable_is_said() -> None:
-    html = documents_html([library()["supply"]])
+    html = documents_html(listing([library()["supply"]]))
     assert 'role="progressbar"' in html
     assert 'aria-valuemax="1500" aria-valuenow="120"' in html
     assert "can already be asked" in html
-    assert documents_html([library()["lease"]]).count("progressbar") == 0
+    assert documents_html(listing([library()["lease"]])).count("progressbar") == 0
 
 
 def test_busy_ones_come_first_and_long_lists_are_paged() -> None:
     ready = [Document(str(index), f"{index}.pdf") for index in range(PER_PAGE)]
-    html = documents_html([*ready, library()["scan"]])
+    html = documents_html(listing([*ready, library()["scan"]]))
     assert html.index("Scanned deed.pdf") < html.index("0.pdf")
     assert f"1–{PER_PAGE} of {PER_PAGE + 1}" in html
-    rest = documents_html([*ready, library()["scan"]], first=10_000)
+    rest = documents_html(listing([*ready, library()["scan"]], first=10_000))
     assert rest.count("<li") == 1
 
 
 def test_removal_asks_first() -> None:
     documents = list(library().values())
-    assert "remove-now" not in documents_html(documents)
-    assert documents_html(documents, confirming="lease").count("remove-now") == 1
+    assert "remove-now" not in documents_html(listing(documents))
+    assert documents_html(listing(documents), confirming="lease").count("remove-now") == 1
 
 
 def test_foreign_text_is_escaped() -> None:
     bad = Document(
         HOSTILE, HOSTILE, "failed", error=HOSTILE, warnings=[(1, HOSTILE), (None, HOSTILE)], stage="reading"
     )
-    html = documents_html([bad, replace(bad, status=HOSTILE)], confirming=HOSTILE)
+    html = documents_html(listing([bad, replace(bad, status=HOSTILE)]), confirming=HOSTILE)
     html += added_html([Added(Path(HOSTILE.replace("/", "")), None, "failed", HOSTILE)])
     html += receipt_html(HOSTILE, Deleted("a", 1, 1, 1, 1, 1))
     html += status_html(Engine(ready=False, message=HOSTILE)) + status_html(Engine(model=HOSTILE))
@@ -91,12 +91,9 @@ def test_what_became_of_dropped_files() -> None:
 
 
 def test_worker_and_engine_lines() -> None:
-    assert worker_html(Worker(), busy=False) == ""
-    assert "background · 1,240 tokens a second · about 4 min left" in worker_html(Worker(), busy=True)
-    assert "background · about 9 s left" in worker_html(
-        Worker(tokens_per_second=None, seconds_left=9.4), busy=True
-    )
-    assert "not running" in worker_html(Worker(alive=False), busy=True)
+    assert "background · 1,240 tokens a second · about 4 min left" in worker_html(Worker())
+    assert "background · about 9 s left" in worker_html(Worker(tokens_per_second=None, seconds_left=9.4))
+    assert "not running" in worker_html(Worker(alive=False))
     assert "loading the model" in status_html(Engine(ready=False, message="loading the model"))
     assert "no CUDA device was found" in status_html(Engine())
 
