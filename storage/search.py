@@ -19,7 +19,7 @@ from storage.errors import EmbedderChanged
 from storage.lexical import Lexical
 from storage.records import Hit
 from storage.vectors import EXACT_LIMIT, VectorIndex
-from storage.visible import Visibility
+from storage.visibility import Visibility
 
 RANK_CONSTANT = 60
 
