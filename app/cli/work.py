@@ -185,7 +185,10 @@ def memories_compact(drop: Sequence[str], as_json: bool) -> None:
 @memories.command("compress")
 @as_json
 def memories_compress(as_json: bool) -> None:
-    """Code the memories of banks whose format says `pq`; what is written afterwards is coded at once."""
+    """Code the memories of banks of codec pq.
+
+    The first time, a codebook is trained from them. What is written afterwards is coded at once.
+    """
     from app.compressing import compress
 
     with Service(settings_of.load()) as service, for_people():

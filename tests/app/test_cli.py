@@ -249,6 +249,7 @@ def test_a_store_that_cannot_be_opened_is_a_message(home: Path) -> None:
         "ask",
         "bench ingest",
         "bench speed",
+        "bench store",
         "collections",
         "doctor",
         "documents text",
