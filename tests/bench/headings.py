@@ -35,7 +35,7 @@ def main() -> None:
         for path in sorted(folder.glob(f"*/{arguments.show}*")):
             show(path)
         return
-    total = with_path = right = 0
+    total = with_path = right = places = 0
     for path in sorted(folder.glob(f"*/{arguments.only}*.*")):
         try:
             pages, references = references_of(path)
@@ -58,7 +58,7 @@ def main() -> None:
         for place in (place for place in PLACES if path.name.startswith(place.document)):
             found = path_at(pages, place)
             fits = found is not None and is_right(found, place.wanted)
-            right += fits
+            places, right = places + 1, right + fits
             if not fits:
                 print(json.dumps({"place": place.passage, "wanted": place.wanted, "found": found}))
     print(
@@ -66,7 +66,7 @@ def main() -> None:
             {
                 "references": total,
                 "with_path": round(with_path / max(total, 1), 3),
-                "places": len(PLACES),
+                "places": places,
                 "places_right": right,
             }
         )
