@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +24,7 @@ from app.settings import Settings
 from app.standing import settled_error, settled_status
 from engine.choice import Choice
 from engine.protocol import Embedder, Engine
-from ingest.document import PDF
+from ingest.document import DRAWN
 from ingest.render import render_page
 from storage.records import (
     PROFILES,
@@ -49,6 +49,7 @@ class DocumentView:
 
     superseded_by: the newer version, if this is an older one (in the collection that was asked for), which is
         not searched then. version: which one it is, at the path where it was found last.
+    recognised: pages whose text was recognised, and with which confidence (0..1); None in lists.
     """
 
     document_id: str
@@ -66,6 +67,7 @@ class DocumentView:
     version: int | None = None
     superseded_by: str | None = None
     sources: Sequence[SourceRow] = ()
+    recognised: dict[int, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class PageView:
     """A page's text and its size in PDF points (0 by 0 where the format has no pages).
 
     superseded: whether it is of an older version of its document.
+    confidence: of text recognition, 0..1; None where the text is the document's own.
     """
 
     document_id: str
@@ -96,6 +99,7 @@ class PageView:
     height: float
     has_image: bool
     superseded: bool = False
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -304,7 +308,8 @@ class Service:
 
     def document(self, document_id: str) -> DocumentView:
         with for_people():
-            return _document_view(self.store.documents.get(document_id, self._fingerprint()))
+            view = _document_view(self.store.documents.get(document_id, self._fingerprint()))
+            return replace(view, recognised=self.store.documents.confidences(document_id))
 
     def versions(self, document_id: str) -> list[VersionRow]:
         """All versions of what was found where the document was, with itself; oldest first for each path."""
@@ -395,8 +400,9 @@ class Service:
             row.text,
             row.width or 0.0,
             row.height or 0.0,
-            has_image=document.media_type == PDF,
+            has_image=document.media_type in DRAWN,
             superseded=document.superseded_by() is not None,
+            confidence=row.confidence,
         )
 
     def page_png(self, document_id: str, page: int, width_px: int) -> bytes:

@@ -1,8 +1,9 @@
 """The language spoken between a reading process and its parent: length-prefixed JSON headers and raw bytes.
 
 Each message is two big-endian uint32 (header bytes, payload bytes), a UTF-8 JSON object with a "kind", and
-the payload: character boxes as little-endian float32, a PNG, or a part of a file. Nothing executable crosses
-(no pickle): the process has parsed an untrusted file, so the parent checks every size, type and shape.
+the payload: character boxes as little-endian float32, a PNG, or a part of a file. "working" says only that a
+long page goes on. Nothing executable crosses (no pickle): the process has parsed an untrusted file, so the
+parent checks every size, type and shape.
 """
 
 import json
@@ -82,6 +83,8 @@ def pack(item: DocumentInfo | Page | PageWarning) -> Message:
                 "height": item.height,
                 "boxes": item.boxes is not None,
                 "headings": [[h.start, h.level, h.text] for h in item.headings],
+                "confidence": item.confidence,
+                "margins": [list(span) for span in item.margins],
             }
             boxes = b"" if item.boxes is None else np.ascontiguousarray(item.boxes, dtype="<f4").tobytes()
             return header, boxes
@@ -144,6 +147,9 @@ def _page(header: dict[str, Any], payload: bytes) -> Page:
         if not 0 <= _typed(start, int) <= len(text) or _typed(level, int) < 1:
             raise BorderViolation("a heading lies outside its page")
         headings.append(Heading(start, level, _typed(title, str)))
+    confidence = _optional(header["confidence"], float)
+    if confidence is not None and not 0 <= confidence <= 1:
+        raise BorderViolation("a confidence is no share")
     return Page(
         _typed(header["number"], int),
         _typed(header["label"], str),
@@ -152,4 +158,16 @@ def _page(header: dict[str, Any], payload: bytes) -> Page:
         _optional(header["height"], float),
         boxes,
         tuple(headings),
+        confidence,
+        _margins(header["margins"], len(text)),
     )
+
+
+def _margins(spans: Any, length: int) -> tuple[tuple[int, int], ...]:
+    found, after = [], 0
+    for start, end in _typed(spans, list):
+        if not after <= _typed(start, int) < _typed(end, int) <= length:
+            raise BorderViolation("margins overlap or lie outside their page")
+        found.append((start, end))
+        after = end
+    return tuple(found)

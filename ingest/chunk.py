@@ -5,12 +5,16 @@ encoded behind a short header (document title > heading path) that gives it cont
 offsets. The body is tokenized alone, so that the stored tokens are those of `page.text[start:end]`, whatever
 the tokenizer does at borders; the page's own tokens only say where a border is worth trying.
 
+What stands in a page's margins (`Page.margins`) is cut out before anything else: no reference starts or ends
+in it and none has tokens of it, so that a sentence is read whole across the line numbers of a pleading or a
+page's foot. A reference's span may cover margins, and its offsets are still those of the page.
+
 Knows a `tokenize` function, no model and no store.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +41,7 @@ class Reference:
     page: 1-based. start, end: code points of the page's text. heading_path: outermost first, the headings
     open at `start` (a heading that starts there included). token_ids: header, then body. header_tokens: how
     many of them are header. token_offsets: (body tokens, 2) uint32, page offsets of each body token.
+    text: the page's text from `start` to `end` without its margins, which is what the body's tokens spell.
     """
 
     page: int
@@ -46,6 +51,7 @@ class Reference:
     token_ids: tuple[int, ...]
     header_tokens: int
     token_offsets: npt.NDArray[np.uint32]
+    text: str
 
 
 def chunk(
@@ -111,14 +117,30 @@ class _Headers:
         return text if len(offsets) <= tokens else text[: offsets[tokens][0]].rstrip()
 
 
+def _without_margins(page: Page) -> tuple[str, npt.NDArray[np.int64]]:
+    """The text outside the margins, and the page's offset of each of its characters."""
+    keep = np.ones(len(page.text), dtype=np.bool_)
+    pieces, after = [], 0
+    for start, end in page.margins:
+        keep[start:end] = False
+        pieces.append(page.text[after:start])
+        after = end
+    return "".join([*pieces, page.text[after:]]), np.flatnonzero(keep)
+
+
 class _Cutter:
     """Cuts one page."""
 
     def __init__(self, page: Page, tokenize: Tokenize, headers: _Headers, limit: int) -> None:
-        self._page, self._text = page, page.text
+        self._page = page
+        # All below counts in the text without margins; `_kept` has the page's offset of each character.
+        self._text, self._kept = _without_margins(page)
         self._tokenize, self._headers, self._limit = tokenize, headers, limit
-        self._headings = sorted(page.headings, key=lambda heading: heading.start)
-        self._ends = [extent(page.text, heading) for heading in self._headings]
+        self._headings = sorted(
+            (replace(h, start=int(np.searchsorted(self._kept, h.start))) for h in page.headings),
+            key=lambda heading: heading.start,
+        )
+        self._ends = [extent(self._text, heading) for heading in self._headings]
         lines = [
             (heading.start, end)
             for heading, end in zip(self._headings, self._ends, strict=True)
@@ -142,13 +164,28 @@ class _Cutter:
                 passed += 1
             header = self._headers.ids(tuple(h.text for h in path.open if not any(h is s for s in spoken)))
             end, body = self._next(position, self._limit - len(header))
-            offsets = np.asarray(body.offsets, dtype=np.uint32).reshape(-1, 2) + np.uint32(position)
+            start, last = self._on_page([(position, end)])[0].tolist()
             yield Reference(
-                self._page.number, position, end, path.titles, (*header, *body.ids), len(header), offsets
+                self._page.number,
+                start,
+                last,
+                path.titles,
+                (*header, *body.ids),
+                len(header),
+                self._on_page(body.offsets, position),
+                self._text[position:end],
             )
             position = self._skip_space(end)
         for heading in self._headings[passed:]:
             path.enter(heading)
+
+    def _on_page(self, spans: Sequence[tuple[int, int]], after: int = 0) -> npt.NDArray[np.uint32]:
+        """Spans of the text without margins, counted from `after`, as spans of the page's text, (n, 2)."""
+        starts, ends = np.asarray(spans, dtype=np.int64).reshape(-1, 2).T + after
+        first = self._kept[np.minimum(starts, len(self._kept) - 1)]
+        last = self._kept[np.clip(ends - 1, 0, len(self._kept) - 1)] + 1
+        # a token may have no characters of its own
+        return np.stack([first, np.where(ends > starts, last, first)], axis=1).astype(np.uint32)
 
     def _next(self, start: int, budget: int) -> tuple[int, Tokens]:
         """End of the reference that starts at `start`, and its tokens."""

@@ -26,10 +26,12 @@ EML = "message/rfc822"
 CSV = "text/csv"
 TSV = "text/tab-separated-values"
 XML = "application/xml"
+PICTURES = ("image/png", "image/jpeg", "image/tiff", "image/gif", "image/bmp", "image/webp")
 MEDIA_TYPES = (
     PDF, DOCX, HTML, MARKDOWN, TEXT,
-    RTF, DOC, ODT, ODS, ODP, XLSX, PPTX, EPUB, EML, CSV, TSV, XML,
+    RTF, DOC, ODT, ODS, ODP, XLSX, PPTX, EPUB, EML, CSV, TSV, XML, *PICTURES,
 )  # fmt: skip
+DRAWN = (PDF, *PICTURES)  # pages of these can be drawn: see ingest.render
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class Page:
     number: 1-based. label: as printed ("iv", "A-3"). width, height: PDF points as displayed, None without
     pages. boxes: (len(text), 4) float32, x0 y0 x1 y1 in PDF points from the top left of the page as it is
     displayed (rotation and crop applied), NaN rows for characters without a box; None without pages.
-    headings: ascending by start.
+    headings: ascending by start. confidence: how sure text recognition was of the page's text (0..1), None
+    where the text is the document's own. margins: stretches [start, end) of the text, ascending and apart,
+    that stand on the page but in no reference: running heads and feet, page and line numbers.
     """
 
     number: int
@@ -58,6 +62,8 @@ class Page:
     height: float | None = None
     boxes: npt.NDArray[np.float32] | None = None
     headings: tuple[Heading, ...] = ()
+    confidence: float | None = None
+    margins: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

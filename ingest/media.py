@@ -44,14 +44,15 @@ from ingest.readers.source import Source
 _HEAD_BYTES = 8192
 PDF_HEADER_WITHIN = 1024  # PDF 32000-1, annex H.3, note 13: readers accept the header this late
 
-_IMAGE = "a picture ({}); text recognition is not available yet, convert it to a PDF with a text layer"
+_PICTURES: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"BM", "image/bmp"),
+)
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", _IMAGE.format("PNG")),
-    (b"\xff\xd8\xff", _IMAGE.format("JPEG")),
-    (b"GIF8", _IMAGE.format("GIF")),
-    (b"II*\x00", _IMAGE.format("TIFF")),
-    (b"MM\x00*", _IMAGE.format("TIFF")),
-    (b"BM", _IMAGE.format("BMP")),
     (b"%!PS", "a PostScript file; convert it to PDF"),
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it first"),
@@ -115,7 +116,10 @@ def sniff(path: Source) -> str:
     if head.startswith(b"{\\rtf"):
         return RTF
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        raise UnsupportedFormat(f"{path.name}: this is {_IMAGE.format('WebP')}")
+        return "image/webp"
+    for signature, picture in _PICTURES:
+        if head.startswith(signature) and not (len(signature) == 2 and _looks_like_text(head)):
+            return picture
     for signature, what in _SIGNATURES:
         if head.startswith(signature) and not (len(signature) == 2 and _looks_like_text(head)):
             raise UnsupportedFormat(f"{path.name}: this is {what}")

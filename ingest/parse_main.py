@@ -9,12 +9,12 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ingest import border
-from ingest.document import PDF, Page, PageWarning, Start
+from ingest.document import PDF, PICTURES, Page, PageWarning, Start
 from ingest.errors import DamagedFile, DiskFailed, EmptyFile, NoText, TooLarge, UnreadableDocument
 from ingest.limits import Limits
 
@@ -29,7 +29,7 @@ def main() -> None:
     path, limits = Path(request["path"]), Limits(**request["limits"])
     _confine(limits)
     try:
-        for header, payload in _answers(path, request, limits):
+        for header, payload in _answers(path, request, limits, lambda: _go_on(output, limits)):
             border.send(output, header, payload)
         border.send(output, {"kind": "done"})
     except UnreadableDocument as error:
@@ -53,11 +53,23 @@ def _failed(path: Path, error: Exception) -> UnreadableDocument:
     )
 
 
-def _answers(path: Path, request: dict[str, Any], limits: Limits) -> Iterator[border.Message]:
-    if request["task"] == "render":
-        from ingest.readers.pdf_image import page_image
+def _drawn(path: Path, request: dict[str, Any]) -> bytes:
+    from ingest.media import sniff
 
-        yield {"kind": "image"}, page_image(path, request["page"], request["width_px"], request["password"])
+    if sniff(path) in PICTURES:
+        from ingest.readers.picture import picture_image
+
+        return picture_image(path, request["page"], request["width_px"])
+    from ingest.readers.pdf_image import page_image
+
+    return page_image(path, request["page"], request["width_px"], request["password"])
+
+
+def _answers(
+    path: Path, request: dict[str, Any], limits: Limits, step: Callable[[], None]
+) -> Iterator[border.Message]:
+    if request["task"] == "render":
+        yield {"kind": "image"}, _drawn(path, request)
         return
     if request["task"] == "unlock":
         from ingest.readers.pdf_unlock import unlocked
@@ -71,7 +83,7 @@ def _answers(path: Path, request: dict[str, Any], limits: Limits) -> Iterator[bo
     media_type = request["media_type"] or sniff(path)
     start = Start(**request["start"])
     any_text, pages, damaged = start.spoken, start.after, start.damaged
-    for item in read_as(path, media_type, request["password"], limits, start):
+    for item in read_as(path, media_type, request["password"], limits, start, step):
         # what reads a whole file at once reads it again; nothing behind the border needs these pages again
         if (isinstance(item, Page) and item.number <= start.after) or (
             isinstance(item, PageWarning) and item.page is not None and item.page <= start.after
@@ -93,9 +105,10 @@ def _no_text(path: Path, media_type: str, pages: int, damaged: int) -> Unreadabl
         return DamagedFile(
             f"{path.name}: none of its {pages} pages can be read; get a fresh copy of the file"
         )
-    if media_type == PDF:
+    if media_type == PDF or media_type in PICTURES:
         return NoText(
-            f"{path.name}: none of its {pages} pages has a text layer; text recognition is not available yet"
+            f"{path.name}: no text was found on any of its {pages} pages, by text recognition either; "
+            "scan it again with more dots per inch if it has some"
         )
     return EmptyFile(f"{path.name}: there is no text in it")
 
@@ -136,10 +149,31 @@ def _confine(limits: Limits) -> None:
         ):
             _, hard = resource.getrlimit(what)
             allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            if what == resource.RLIMIT_AS:
+                most = limits.memory_bytes + limits.recognition_bytes  # what `_go_on` may raise it to
+                hard = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            elif what != resource.RLIMIT_CPU:
+                hard = allowed
             # Processor time keeps its hard limit: at the soft one the kernel sends SIGXCPU, which names the
             # reason; at the hard one it would be a bare SIGKILL.
-            resource.setrlimit(what, (allowed, hard if what == resource.RLIMIT_CPU else allowed))
+            resource.setrlimit(what, (allowed, hard))
     sys.addaudithook(_refuse)
+
+
+def _go_on(output: BinaryIO, limits: Limits) -> None:
+    """Tell the parent that a page that is recognised goes on, and take the memory and the time for it."""
+    if sys.platform != "win32":
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        seconds = int(used.ru_utime + used.ru_stime) + limits.total_seconds
+        for what, wanted in (
+            (resource.RLIMIT_AS, limits.memory_bytes + limits.recognition_bytes),
+            (resource.RLIMIT_CPU, seconds),
+        ):
+            _, hard = resource.getrlimit(what)
+            resource.setrlimit(what, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    border.send(output, {"kind": "working"})
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:

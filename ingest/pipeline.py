@@ -161,10 +161,7 @@ class Pipeline:
         """Embed and store one stretch."""
         done, total = stretch.after.page, reading.total
         title = reading.title or document.name
-        texts = [
-            "\n".join((title, " > ".join(each.heading_path), stretch.text(each)))
-            for each in stretch.references
-        ]
+        texts = ["\n".join((title, " > ".join(each.heading_path), each.text)) for each in stretch.references]
         found: list[NewReference] = []
         for first in range(0, len(texts), TEXTS_PER_EMBEDDING):
             progress("embedding", done, total)

@@ -31,10 +31,6 @@ class Stretch:
     references: list[Reference]
     after: Checkpoint
 
-    def text(self, reference: Reference) -> str:
-        page = self.pages[reference.page - self.pages[0].number]
-        return page.text[reference.start : reference.end]
-
 
 class Reading:
     """Reads one document from a checkpoint on. title: its own; total: pages; both known after the first item.
@@ -110,4 +106,14 @@ class Reading:
 
 def page_row(page: Page) -> PageRow:
     headings = tuple(PageHeading(h.start, h.level, h.text) for h in page.headings)
-    return PageRow(page.number, page.label, page.text, page.width, page.height, page.boxes, headings)
+    return PageRow(
+        page.number,
+        page.label,
+        page.text,
+        page.width,
+        page.height,
+        page.boxes,
+        headings,
+        page.confidence,
+        page.margins,
+    )

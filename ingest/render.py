@@ -1,7 +1,7 @@
-"""One page of a PDF as a picture, drawn in a limited process of its own.
+"""One page of a PDF or a picture file as a picture, drawn in a limited process of its own.
 
-Knows how to ask, not how to draw (ingest.readers.pdf_image). The picture shows the page as boxes describe it
-(`ingest.document.Page.boxes`): pixel = points * picture width / page width.
+Knows how to ask, not how to draw (ingest.readers.pdf_image, ingest.readers.picture). The picture shows the
+page as boxes describe it (`ingest.document.Page.boxes`): pixel = points * picture width / page width.
 """
 
 from pathlib import Path

@@ -111,6 +111,7 @@ class Child:
         self._folder = tempfile.TemporaryDirectory(prefix="reader-", ignore_cleanup_errors=True)
         self._request = {**request, "path": str(path.absolute()), "limits": asdict(limits)}
         self._expired = self._given_up = False
+        self._patience = limits.seconds
         self._process = self._start()
 
     def __enter__(self) -> "Child":
@@ -141,7 +142,7 @@ class Child:
                 raise ReadingStopped(f"{self._name}: reading it was stopped")
             if self._expired:
                 raise ReaderTimeout(
-                    f"{self._name}: no progress within {self._limits.seconds:g} s, so reading was stopped; "
+                    f"{self._name}: no progress within {self._patience:g} s, so reading was stopped; "
                     "re-save the file with another program and try again"
                 )
             if message is None:
@@ -152,6 +153,10 @@ class Child:
                 case "error":
                     name, text = message[0].get("error"), message[0].get("message")
                     raise by_name(str(name), str(text))
+                case "working":
+                    self._patience = self._limits.recognition_seconds
+                    continue
+            self._patience = self._limits.seconds
             yield message
 
     def nonsense(self, violation: border.BorderViolation) -> ReaderCrashed:
@@ -196,7 +201,7 @@ class Child:
             watch.join()
 
     def _end_if_needed(self, done: threading.Event) -> None:
-        limit = time.monotonic() + self._limits.seconds
+        limit = time.monotonic() + self._patience
         while not done.wait(min(LOOK_SECONDS, max(limit - time.monotonic(), 0.0))):
             self._given_up = self._stopped()
             self._expired = not self._given_up and time.monotonic() >= limit

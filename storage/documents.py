@@ -207,6 +207,10 @@ class Documents:
         """See `Pages.add`."""
         self._pages.add(document_id, pages)
 
+    def confidences(self, document_id: str) -> dict[int, float]:
+        """Page number to confidence (0..1) of the pages whose text was recognised."""
+        return self._pages.confidences(document_id)
+
     def page(self, document_id: str, number: int) -> PageRow:
         """See `Pages.get`."""
         return self._pages.get(document_id, number)

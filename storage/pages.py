@@ -46,6 +46,16 @@ class Pages:
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
 
+    def confidences(self, document_id: str) -> dict[int, float]:
+        """Page number to the confidence of text recognition, of the pages that had to be recognised."""
+        query = (
+            sa.select(Page.number, Page.confidence)
+            .where(Page.document_id == document_id, Page.confidence.is_not(None))
+            .order_by(Page.number)
+        )
+        with self._database.read() as connection:
+            return {row.number: row.confidence for row in connection.execute(query)}
+
     def iterate(self, document_id: str, *, boxes: bool = False) -> Iterator[PageRow]:
         """All pages in order, a few in memory at a time; no transaction is open between two of them."""
         after = 0
@@ -69,7 +79,8 @@ def add(connection: sa.Connection, document_id: str, pages: Sequence[PageRow]) -
     """`Pages.add` inside a transaction of the caller's; at least one page."""
     statement = insert(Page)
     changed = {
-        name: statement.excluded[name] for name in ("label", "text", "width", "height", "boxes", "headings")
+        name: statement.excluded[name]
+        for name in ("label", "text", "width", "height", "boxes", "headings", "confidence", "margins")
     }
     statement = statement.on_conflict_do_update(index_elements=["document_id", "number"], set_=changed)
     try:
@@ -93,6 +104,8 @@ def _values(document_id: str, page: PageRow) -> dict[str, Any]:
         "height": page.height,
         "boxes": None if page.boxes is None else codec.pack_boxes(page.boxes),
         "headings": codec.pack_headings(page.headings),
+        "confidence": page.confidence,
+        "margins": [list(span) for span in page.margins],
     }
 
 
@@ -105,4 +118,6 @@ def _page_row(row: Any, *, boxes: bool) -> PageRow:
         row.height,
         codec.unpack_boxes(row.boxes) if boxes and row.boxes is not None else None,
         codec.unpack_headings(row.headings),
+        row.confidence,
+        tuple((start, end) for start, end in row.margins),
     )

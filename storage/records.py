@@ -182,6 +182,8 @@ class PageRow:
 
     boxes: (code points of `text`, 4) float32 x0, y0, x1, y1 in points from the top left; NaN rows for
         characters without a box; None where the format has none or they were not asked for.
+    confidence: of text recognition, 0..1; None where the text is the document's own.
+    margins: stretches of the text that are in no reference (running heads, line numbers), ascending.
     """
 
     number: int
@@ -191,6 +193,8 @@ class PageRow:
     height: float | None = None
     boxes: npt.NDArray[np.float32] | None = None
     headings: tuple[PageHeading, ...] = ()
+    confidence: float | None = None
+    margins: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ SQLAlchemy has no words for it. A test holds models and migrations equal.
 
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -84,7 +85,10 @@ class Source(Base):
 
 
 class Page(Base):
-    """boxes: zlib of float32, see `storage.codec`. headings: [[start, level, text], ...]."""
+    """boxes: zlib of float32, see `storage.codec`. headings: [[start, level, text], ...].
+
+    confidence: of text recognition, null where the text is the document's own. margins: [[start, end], ...].
+    """
 
     __tablename__ = "pages"
 
@@ -96,6 +100,8 @@ class Page(Base):
     height: Mapped[float | None]
     boxes: Mapped[bytes | None]
     headings: Mapped[list[Any]]
+    confidence: Mapped[float | None]
+    margins: Mapped[list[Any]] = mapped_column(server_default=sa.text("'[]'"))
 
 
 class Checkpoint(Base):

@@ -97,7 +97,12 @@ def documents_show(document_id: str, as_json: bool) -> None:
         warnings = [
             f"    page {page}: {message}" if page else f"    {message}" for page, message in row.warnings
         ]
-        show({**vars(row), "versions": versions}, as_json, [_document_line(row), *found, *others, *warnings])
+        recognised = [
+            f"    page {page}: recognised text, confidence {round(100 * confidence)} %"
+            for page, confidence in (row.recognised or {}).items()
+        ]
+        lines = [_document_line(row), *found, *others, *recognised, *warnings]
+        show({**vars(row), "versions": versions}, as_json, lines)
 
 
 @documents.command("delete")
@@ -155,4 +160,6 @@ def documents_text(document_id: str, page: int, as_json: bool) -> None:
     """The text of one page, as citations count its characters."""
     with Service(settings_of.load()) as service:
         view = service.page_view(document_id, page)
+        if view.confidence is not None:
+            click.echo(f"recognised text, confidence {round(100 * view.confidence)} %", err=True)
         show(view, as_json, [view.text])

@@ -127,7 +127,7 @@ def _head(panel: Panel, page: PageView) -> str:
         f"<span>{escape(page.document_name)}</span></h2>"
         f'<div class="at-evidence-tools">{_step(panel, page, -1)}'
         f"<span>page {escape(page.page_label)}{of}</span>{_step(panel, page, 1)}"
-        f'<span class="at-spring"></span>{"".join(links)}</div></header>{_older(page)}'
+        f'<span class="at-spring"></span>{"".join(links)}</div>{_recognised(page)}</header>{_older(page)}'
     )
 
 
@@ -138,6 +138,12 @@ def _older(page: PageView) -> str:
         '<p class="at-older" role="note">This is an older version of the document; there is a newer one, '
         "which new answers are read from.</p>"
     )
+
+
+def _recognised(page: PageView) -> str:
+    if page.confidence is None:
+        return ""
+    return f'<p class="at-note">Recognised text, confidence {round(100 * page.confidence)} %</p>'
 
 
 def _step(panel: Panel, page: PageView, by: int) -> str:

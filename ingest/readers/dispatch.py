@@ -3,6 +3,7 @@
 A new format is a line here, a name in ingest.document and a way to recognise it in ingest.media.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import cast
 
@@ -19,6 +20,7 @@ from ingest.document import (
     ODS,
     ODT,
     PDF,
+    PICTURES,
     PPTX,
     RTF,
     TEXT,
@@ -31,7 +33,7 @@ from ingest.document import (
 from ingest.limits import Limits
 from ingest.readers.source import Source
 
-# Each function takes the file; those of `_LIMITED` take the password and the limits too, as PDF's does.
+# Each takes the file; those of `_LIMITED` take the password, the limits and `step` too, as PDF's does.
 _READERS: dict[str, tuple[str, str]] = {
     PDF: ("ingest.readers.pdf", "read_pdf"),
     DOCX: ("ingest.readers.docx", "read_docx"),
@@ -50,16 +52,26 @@ _READERS: dict[str, tuple[str, str]] = {
     CSV: ("ingest.readers.csv", "read_csv"),
     TSV: ("ingest.readers.csv", "read_tsv"),
     XML: ("ingest.readers.xml_document", "read_xml"),
+    **dict.fromkeys(PICTURES, ("ingest.readers.picture", "read_picture")),
 }
 _LIMITED = frozenset({EML})
 
 
 def read_as(
-    source: Source, media_type: str, password: str | None, limits: Limits, start: Start = BEGINNING
+    source: Source,
+    media_type: str,
+    password: str | None,
+    limits: Limits,
+    start: Start = BEGINNING,
+    step: Callable[[], None] = lambda: None,
 ) -> Read:
-    """What the reader of `media_type` yields: a PDF's pages behind `start`, everything of other files."""
+    """What the reader of `media_type` yields: pages behind `start` of what may have to be recognised (PDFs
+    and pictures), everything of other files.
+
+    step: called while a page is being recognised, again and again.
+    """
     module, name = _READERS[media_type]
     reader = getattr(import_module(module), name)
-    if media_type == PDF:
-        return cast(Read, reader(source, password, limits, start))
-    return cast(Read, reader(source, password, limits) if media_type in _LIMITED else reader(source))
+    if media_type in (PDF, *PICTURES):
+        return cast(Read, reader(source, password, limits, start, step))
+    return cast(Read, reader(source, password, limits, step) if media_type in _LIMITED else reader(source))

@@ -5,13 +5,13 @@ with their pages as sections; other mails inside a mail likewise. What is not re
 counts as missing where it is a document that failed, not where nobody reads its kind (a signature).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
 from email.message import Message
 from typing import Any
 
-from ingest.document import EML, DocumentInfo, Heading, Page, PageWarning, Read
+from ingest.document import EML, PICTURES, DocumentInfo, Heading, Page, PageWarning, Read
 from ingest.errors import DamagedFile, UnreadableDocument, UnsupportedFormat
 from ingest.limits import Limits
 from ingest.media import sniff
@@ -38,13 +38,14 @@ class _Parts:
     attached: list[Message] = field(default_factory=list)
 
 
-def read_eml(path: Source, password: str | None, limits: Limits) -> Read:
+def read_eml(path: Source, password: str | None, limits: Limits, step: Callable[[], None]) -> Read:
     """Yield the information and sections of a mail and its attachments.
 
-    A password is of no use here. Raises DamagedFile for what has neither headers nor text.
+    A password is of no use here. step is called while an attached page is recognised. Raises DamagedFile
+    for what has neither headers nor text.
     """
     message = message_from_bytes(path.read_bytes(), policy=policy.default)
-    reader = _Reader(limits)
+    reader = _Reader(limits, step)
     reader.mail(message, depth=0)
     if not reader.pages:
         raise DamagedFile(f"{path.name}: a mail without headers and text; get a fresh copy of the file")
@@ -58,10 +59,10 @@ def read_eml(path: Source, password: str | None, limits: Limits) -> Read:
 class _Reader:
     """Collects the sections of a mail and of everything in it, numbered through."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, step: Callable[[], None]) -> None:
         self.pages: list[Page] = []
         self.warnings: list[PageWarning] = []
-        self._limits = limits
+        self._limits, self._step = limits, step
         self._left = _MOST_ATTACHMENTS
 
     def mail(self, message: Message, depth: int, name: str = "") -> None:
@@ -85,7 +86,11 @@ class _Reader:
             try:
                 kind = sniff(held)
                 if kind != EML:
-                    self._take(read_as(held, kind, None, self._limits), name)
+                    items = list(read_as(held, kind, None, self._limits, step=self._step))
+                    if kind in PICTURES and not any(isinstance(i, Page) and i.text.strip() for i in items):
+                        self._warn(f"attachment not read: {name}: a picture without text", missing=False)
+                        return
+                    self._take(iter(items), name)
                     return
                 inner = message_from_bytes(held.read_bytes(), policy=policy.default)
             except UnsupportedFormat as error:

@@ -3,9 +3,10 @@
 from functools import cache
 from importlib import metadata
 
-READERS = 2  # raise it with every change that lets readers read more: a format, a repair, text recognition
+READERS = 3  # raise it with every change that lets readers read more: a format, a repair, text recognition
 _LIBRARIES = (
-    "pypdf", "pypdfium2", "python-docx", "lxml", "markdown-it-py", "openpyxl", "python-pptx", "olefile"
+    "pypdf", "pypdfium2", "python-docx", "lxml", "markdown-it-py", "openpyxl", "python-pptx", "olefile",
+    "pillow", "rapidocr", "onnxruntime",
 )  # fmt: skip
 
 

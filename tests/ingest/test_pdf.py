@@ -129,7 +129,7 @@ def test_pages_without_text(keep) -> None:
     reading = Reading(keep("mixed.pdf", make_pdf(picture, text_sheet("some words"), Sheet())))
     assert [(w.page, "no text layer" in w.message) for w in reading.warnings] == [(1, True)]  # 3 is blank
     assert [page.text.strip() for page in reading.pages] == ["", "some words", ""]
-    with pytest.raises(errors.NoText, match="text recognition is not available yet"):
+    with pytest.raises(errors.NoText, match="no text was found on any of its 2 pages"):
         Reading(keep("scan.pdf", make_pdf(picture, picture)))
 
 

@@ -121,6 +121,7 @@ class Page:
     height: float
     has_image: bool
     superseded: bool = False
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
