@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from app.bench_search import measure_search
 from app.errors import AttestError, for_people
 from app.evaluating import sample
 from app.open_book import Library
@@ -46,6 +47,7 @@ from storage.store import Store
 
 CODECS: tuple[Codec, ...] = ("fp16", "int8", "pq")
 QUESTIONS = 200
+SEARCHED = (10_000, 100_000, 1_000_000)  # references
 LOADS = 60
 RIGHT = 2  # references of an answer that spans more are left to chance
 
@@ -67,9 +69,10 @@ def bench_store(
     questions: int = QUESTIONS,
     seed: int = 0,
     data: Path | None = None,
+    searched: Sequence[int] = SEARCHED,
 ) -> dict[str, Any]:
     """See docs/interface.md. data: a folder with `questions.jsonl` and `contexts.jsonl`, in place of
-    `assets/eval`. Raises AttestError.
+    `assets/eval`. searched: how many made-up references search is measured over. Raises AttestError.
     """
     with for_people():
         loaded = loading.load(
@@ -112,6 +115,7 @@ def bench_store(
             **loads[codec],
         }
     info = engines["fp16"].info
+    report(f"searching {max(searched)} references")
     return {
         "model": info.model,
         "adapter": info.adapter,
@@ -119,6 +123,7 @@ def bench_store(
         "questions": len(asked),
         "codecs": codecs,
         "codebook": {"bytes": codebook, "seconds": round(trained, 1)},
+        "search": measure_search(searched),
     }
 
 

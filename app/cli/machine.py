@@ -131,7 +131,7 @@ def bench_speed(backend: Backend | None, as_json: bool) -> None:
 @bench.command("store")
 @as_json
 def bench_store(as_json: bool) -> None:
-    """What each codec of memories costs: bytes, answers, and the time to load five memories."""
+    """What each codec of memories costs: bytes, answers, the time to load five; and how search grows."""
     from app.bench_store import bench_store as run
 
     result = run(settings_of.load(), lambda line: click.echo(line, err=True))
@@ -140,5 +140,10 @@ def bench_store(as_json: bool) -> None:
         f"(standard error {row['answer_nll_delta_standard_error']:.2%}), five memories from disk "
         f"{row['load_disk_ms']['p50']} ms, from RAM {row['load_ram_ms']['p50']} ms (p50)"
         for codec, row in result["codecs"].items()
+    ]
+    lines += [
+        f"search over {count} references: {row['p50_ms']} ms (p50), {row['p95_ms']} ms (p95), "
+        f"recall@5 {row['recall_at_5']:.3f} of exact"
+        for count, row in result["search"].items()
     ]
     show(result, as_json, lines)

@@ -43,7 +43,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def test_every_codec_is_measured(settings: Settings, data: Path) -> None:
     lines: list[str] = []
-    result = bench_store(settings, lines.append, questions=6, data=data)
+    result = bench_store(settings, lines.append, questions=6, data=data, searched=(2000,))
     assert result["questions"] == 6
     assert list(result["codecs"]) == ["fp16", "int8", "pq"]
     for row in result["codecs"].values():
@@ -57,6 +57,7 @@ def test_every_codec_is_measured(settings: Settings, data: Path) -> None:
     assert rows["int8"]["bytes_per_reference"] < rows["fp16"]["bytes_per_reference"]
     assert result["codebook"]["bytes"] > 0
     assert result["format"]["codec"] is None
+    assert result["search"]["2000"]["recall_at_5"] == 1
     assert any(line.startswith("pq: 6 of 6") for line in lines)
 
 
@@ -65,13 +66,13 @@ def test_too_few_memories_for_a_codebook_are_an_error(
 ) -> None:
     monkeypatch.setattr(bank_of, "MINIMUM", 1_000_000)
     with pytest.raises(AttestError, match="too sparse"):
-        bench_store(settings, lambda line: None, questions=2, data=data)
+        bench_store(settings, lambda line: None, questions=2, data=data, searched=())
 
 
 @pytest.mark.slow
 def test_the_shipped_adapter_loses_next_to_nothing(home: Path) -> None:
     """Bars: int8 costs nothing that can be measured, pq at most 1 % of NLL at a tenth of the bytes."""
-    result = bench_store(Settings(home=home), lambda line: None)
+    result = bench_store(Settings(home=home), lambda line: None, searched=(2000,))
     rows = result["codecs"]
     assert result["questions"] == 200
     int8 = rows["int8"]
