@@ -10,6 +10,7 @@ from typing import Any
 
 from ingest.readers.clean import clean
 from ingest.readers.flow import Block
+from ingest.readers.tables import Rows, table
 
 _MARKS: dict[str, Callable[[int], str]] = {
     "decimal": lambda n: f"{n}.",
@@ -131,16 +132,44 @@ class Prose:
         else:
             self._inline(child, parts)
 
-    def rows(self, table: Any) -> Iterator[Block]:
-        """Rows of an XHTML or CALS-like table, one a line, under its caption."""
-        first = True
-        for row in table.iter("caption", "TTITLE", "tr", "TR", "row", "ROW", "columnHeaderRow", "BOXHD"):
-            cells = (
-                [self.text(row)] if row.tag in ("caption", "TTITLE") else [self.text(cell) for cell in row]
-            )
-            if text := " | ".join(cell for cell in cells if cell):
-                yield Block(text, tight=not first)
-                first = False
+    def rows(self, element: Any) -> Iterator[Block]:
+        """An XHTML, RegML or GPO table under its caption and above its footnotes."""
+        found = Rows()
+        heads = 0
+        notes = [self._numbered(note, number) for number, note in enumerate(self._notes(element), 1)]
+        for row in element.iter(*_ROWS):
+            if row.tag in _CAPTIONS:
+                if text := self.text(row):
+                    yield Block(text)
+                continue
+            for cell in row:
+                found.add(self.text(cell), _span(cell, "colspan"), _span(cell, "rowspan"))
+            found.end_row()
+            if row.tag in _HEAD_ROWS or row.getparent().tag in ("thead", "THEAD"):
+                heads = len(found.rows)
+        yield from table(found.rows, heads or None)
+        for note in notes:
+            yield Block(note, tight=True)
+
+    def _notes(self, element: Any) -> list[Any]:
+        return list(element.iter(*self.inserts)) if self.inserts else []
+
+    def _numbered(self, note: Any, number: int) -> str:
+        """A footnote's text behind its number, which takes its place in the cell."""
+        text, tail = self.text(note), note.tail
+        note.clear()
+        note.text, note.tail = str(number), tail
+        return f"[{number}] {text}"
+
+
+_CAPTIONS = ("caption", "TTITLE")
+_HEAD_ROWS = ("columnHeaderRow", "BOXHD")
+_ROWS = (*_CAPTIONS, *_HEAD_ROWS, "tr", "TR", "row", "ROW")
+
+
+def _span(cell: Any, name: str) -> int:
+    value = cell.get(name, "1")
+    return int(value) if value.isdecimal() and len(value) < 5 else 1
 
 
 def _tidy(text: str) -> str:
