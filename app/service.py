@@ -6,10 +6,9 @@ Lower rooms' errors leave as AttestError.
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,9 +18,18 @@ from app.answer import AnswerEvent, Mode, Rect
 from app.asking import Asker
 from app.attribution import passage_rectangles
 from app.errors import AttestError, NothingToAsk, NotReady, for_people
+from app.pace import Pace
 from app.profiles import profile as known_profile
 from app.settings import Settings
-from app.standing import settled_error, settled_status
+from app.views import (
+    DocumentListing,
+    DocumentView,
+    EngineStatus,
+    Original,
+    PageView,
+    WorkerStatus,
+    document_view,
+)
 from engine.choice import Choice
 from engine.protocol import Embedder, Engine
 from ingest.document import DRAWN
@@ -29,110 +37,14 @@ from ingest.render import render_page
 from storage.records import (
     PROFILES,
     CollectionRow,
-    DocumentRow,
     JobRow,
     Profile,
     Receipt,
-    SourceRow,
     VersionRow,
 )
 from storage.store import Store
 
 log = logging.getLogger(__name__)
-
-PACE_SECONDS = 20.0  # the worker's pace is measured over this long
-
-
-@dataclass(frozen=True)
-class DocumentView:
-    """A document and where its writing stands; see `storage.records.DocumentRow`, `SourceRow` and `JobRow`.
-
-    superseded_by: the newer version, if this is an older one (in the collection that was asked for), which is
-        not searched then. version: which one it is, at the path where it was found last.
-    recognised: pages whose text was recognised, and with which confidence (0..1); None in lists.
-    """
-
-    document_id: str
-    name: str
-    status: str
-    stage: str | None
-    done: int
-    total: int
-    pages: int
-    references: int
-    memories: int
-    bytes: int
-    warnings: list[tuple[int | None, str]]
-    error: str | None
-    version: int | None = None
-    superseded_by: str | None = None
-    sources: Sequence[SourceRow] = ()
-    recognised: dict[int, float] | None = None
-
-
-@dataclass(frozen=True)
-class DocumentListing:
-    """One page of a collection's documents, what is worked on first; see `storage.listing.DocumentPage`."""
-
-    documents: list[DocumentView]
-    first: int
-    total: int
-    askable: int
-    busy: int
-
-
-@dataclass(frozen=True)
-class PageView:
-    """A page's text and its size in PDF points (0 by 0 where the format has no pages).
-
-    superseded: whether it is of an older version of its document.
-    confidence: of text recognition, 0..1; None where the text is the document's own.
-    """
-
-    document_id: str
-    document_name: str
-    page: int
-    page_label: str
-    page_count: int
-    text: str
-    width: float
-    height: float
-    has_image: bool
-    superseded: bool = False
-    confidence: float | None = None
-
-
-@dataclass(frozen=True)
-class Original:
-    """The stored file and the name it came with."""
-
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True)
-class EngineStatus:
-    ready: bool
-    model: str
-    backend: str
-    quantisation: str
-    device: str
-    device_reason: str
-    message: str
-
-
-@dataclass(frozen=True)
-class WorkerStatus:
-    """tokens_per_second: embedded, and written as memories, over the last seconds, by the workers' own count.
-
-    seconds_left: at that pace, for all that is queued; None while nothing is done, or while too little is
-    known of the files that are still to be read.
-    """
-
-    alive: bool
-    pid: int | None
-    tokens_per_second: float | None
-    seconds_left: float | None
 
 
 class Service:
@@ -162,7 +74,7 @@ class Service:
         self._embedder: Embedder | None = None
         self._asker: Asker | None = None
         self._failure: str | None = None
-        self._pace: _Pace = deque()
+        self._pace = Pace()
 
     def __enter__(self) -> Self:
         return self
@@ -297,18 +209,18 @@ class Service:
     def documents(self, collection: str | None, limit: int = 1000) -> list[DocumentView]:
         with for_people():
             rows = self.store.documents.list(collection, limit=limit, fingerprint_id=self._fingerprint())
-        return [_document_view(row, collection) for row in rows]
+        return [document_view(row, collection) for row in rows]
 
     def document_listing(self, collection: str, first: int, count: int) -> DocumentListing:
         with for_people():
             page = self.store.listing.page(collection, first, count)
             rows = self.store.documents.of_ids(page.ids, self._fingerprint())
-        views = [_document_view(rows[key], collection) for key in page.ids if key in rows]
+        views = [document_view(rows[key], collection) for key in page.ids if key in rows]
         return DocumentListing(views, page.first, page.total, page.askable, page.busy)
 
     def document(self, document_id: str) -> DocumentView:
         with for_people():
-            view = _document_view(self.store.documents.get(document_id, self._fingerprint()))
+            view = document_view(self.store.documents.get(document_id, self._fingerprint()))
             return replace(view, recognised=self.store.documents.confidences(document_id))
 
     def versions(self, document_id: str) -> list[VersionRow]:
@@ -427,17 +339,9 @@ class Service:
         with for_people():
             workers = self.store.workers.alive()
             backlog = self.store.jobs.backlog()
-        if not workers:
-            self._pace.clear()
-            return WorkerStatus(False, None, None, None)
-        self._pace.append({worker.id: (worker.heartbeat, worker.tokens) for worker in workers})
-        while len(self._pace) > 1 and _beats(self._pace)[1] - _beats(self._pace)[0] > PACE_SECONDS:
-            self._pace.popleft()
-        per_second = _tokens_per_second(self._pace)
-        left = None
-        if per_second and backlog.tokens is not None:
-            left = backlog.tokens / per_second
-        return WorkerStatus(True, workers[0].pid, per_second or None, left)
+        pace = self._pace.tokens_per_second(workers)
+        left = backlog.tokens / pace if pace and backlog.tokens is not None else None
+        return WorkerStatus(bool(workers), workers[0].pid if workers else None, pace, left)
 
     def jobs(self, limit: int = 100) -> list[JobRow]:
         with for_people():
@@ -445,43 +349,3 @@ class Service:
 
     def _fingerprint(self) -> str | None:
         return None if self._engine is None else self._engine.fingerprint.id
-
-
-_Pace = deque[dict[str, tuple[float, int]]]
-
-
-def _beats(pace: _Pace) -> tuple[float, float]:
-    """When the workers were heard of last, in the oldest and the newest sample."""
-    first, last = (max(beat for beat, _ in sample.values()) for sample in (pace[0], pace[-1]))
-    return first, last
-
-
-def _tokens_per_second(pace: _Pace) -> float:
-    """Of all workers, between the beats that the oldest and the newest sample know; 0 before the second."""
-    first, last = pace[0], pace[-1]
-    return sum(
-        (tokens - first[worker][1]) / (beat - first[worker][0])
-        for worker, (beat, tokens) in last.items()
-        if worker in first and beat > first[worker][0]
-    )
-
-
-def _document_view(row: DocumentRow, collection: str | None = None) -> DocumentView:
-    job = row.job
-    return DocumentView(
-        row.id,
-        row.name,
-        settled_status(row),
-        job.stage if job else None,
-        job.done if job else 0,
-        job.total if job else 0,
-        row.page_count or 0,
-        row.reference_count,
-        row.memory_count,
-        row.bytes,
-        [(warning.page, warning.message) for warning in row.warnings],
-        settled_error(row),
-        row.sources[0].version if row.sources else None,
-        row.superseded_by(collection),
-        row.sources,
-    )
