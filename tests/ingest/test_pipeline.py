@@ -129,7 +129,7 @@ def test_a_page_without_text_makes_it_partial(store: Store, engine: FakeEngine, 
         ("empty.txt", b"", "empty.txt: the file is empty"),
         ("blank.md", b"  \n\n ", "blank.md: "),
         ("none.pdf", make_pdf(), "none.pdf: "),
-        ("fake.pdf", b"\x89PNG\r\n\x1a\n" + bytes(99), "fake.pdf: this is a picture (PNG)"),
+        ("fake.pdf", b"\x89PNG\r\n\x1a\n" + bytes(99), "fake.pdf: cannot be decoded as a picture"),
     ],
 )
 def test_a_bad_file_fails_alone(
