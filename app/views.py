@@ -1,7 +1,7 @@
 """What the service hands to its faces: documents, pages and states as plain values, apart from the store."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.standing import settled_error, settled_status
@@ -14,7 +14,7 @@ class DocumentView:
 
     superseded_by: the newer version, if this is an older one (in the collection that was asked for), which is
         not searched then. version: which one it is, at the path where it was found last.
-    recognised: pages whose text was recognised, and with which confidence (0..1); None in lists.
+    recognised: pages whose text was recognised, and with which confidence (0..1); empty in lists.
     """
 
     document_id: str
@@ -32,7 +32,7 @@ class DocumentView:
     version: int | None = None
     superseded_by: str | None = None
     sources: Sequence[SourceRow] = ()
-    recognised: dict[int, float] | None = None
+    recognised: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

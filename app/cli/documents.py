@@ -100,7 +100,7 @@ def documents_show(document_id: str, as_json: bool) -> None:
         ]
         recognised = [
             f"    page {page}: recognised text, confidence {round(100 * confidence)} %"
-            for page, confidence in (row.recognised or {}).items()
+            for page, confidence in row.recognised.items()
         ]
         lines = [_document_line(row), *found, *others, *recognised, *warnings]
         show({**vars(row), "versions": versions}, as_json, lines)
