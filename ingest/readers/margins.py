@@ -74,8 +74,18 @@ def margins(sheet: Sheet, neighbours: Iterable[Sheet]) -> tuple[Span, ...]:
     # A page that was scanned twice repeats everything; that makes none of it a running head.
     others = [other for other in neighbours if other.text != sheet.text]
     numbers = _line_numbers(sheet)
-    spans = [*_running(sheet, others, numbers), *numbers]
-    return _merged(spans, sheet.text)
+    found = _merged([*_running(sheet, others, numbers), *numbers], sheet.text)
+    # A page that is nothing but such lines is about them: "Exhibit 7" alone on a sheet.
+    return found if _leaves_text(sheet.text, found) else ()
+
+
+def _leaves_text(text: str, spans: Sequence[Span]) -> bool:
+    after = 0
+    for start, end in spans:
+        if text[after:start].strip():
+            return True
+        after = end
+    return bool(text[after:].strip())
 
 
 def _running(sheet: Sheet, others: Sequence[Sheet], numbers: Sequence[Span]) -> list[Span]:

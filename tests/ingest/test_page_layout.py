@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ingest.chunk import chunk
-from ingest.document import Page
+from ingest.document import Page, Start
+from ingest.sandbox import read
 from tests.ingest.conftest import Reading, character_tokens
 from tests.ingest.make_pdf import Sheet, make_pdf
 
@@ -47,6 +48,23 @@ def test_a_single_page_and_pages_with_nothing_in_common_have_no_margins(keep: Ke
 def test_a_page_that_is_there_twice_is_all_text(keep: Keep) -> None:
     sheet = Sheet([(72, 750, 11, "Notice to quit"), (72, 600, 11, WORDS)])
     assert [page.margins for page in Reading(keep("twice.pdf", make_pdf(sheet, sheet))).pages] == [(), ()]
+
+
+def test_a_page_that_says_nothing_but_what_its_neighbours_say_is_all_text(keep: Keep) -> None:
+    sheets = [Sheet([(72, 750, 11, f"Exhibit {number}")]) for number in range(1, 4)]
+    assert [page.margins for page in Reading(keep("sheets.pdf", make_pdf(*sheets))).pages] == [(), (), ()]
+
+
+def test_reading_that_goes_on_finds_the_same_margins(keep: Keep) -> None:
+    path = keep("lease.pdf", contract(5))
+    whole = Reading(path).pages
+    texts = tuple(page.text for page in whole)
+    for after in range(1, 5):
+        start = Start(after, spoken=True, texts=texts[:after])
+        rest = [item for item in read(path, start=start) if isinstance(item, Page)]
+        assert [(page.number, page.margins) for page in rest] == [
+            (page.number, page.margins) for page in whole[after:]
+        ]
 
 
 def test_line_numbers_of_a_pleading_cut_no_sentence(keep: Keep) -> None:
