@@ -221,10 +221,10 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 @pytest.mark.parametrize(
     ("name", "data", "error", "message"),
     [
-        ("a.pdf", PNG, errors.UnsupportedFormat, r"picture \(PNG\)"),
+        ("a.pdf", PNG, errors.DamagedFile, "cannot be decoded as a picture"),
         ("a.pdf", b"hello there", errors.DamagedFile, "plain text"),
         ("a.pdf", b"\x00\x01\x02" * 50, errors.DamagedFile, "damaged"),
-        ("a.docx", b"\xff\xd8\xff\xe0" + PNG, errors.UnsupportedFormat, "JPEG"),
+        ("a.docx", b"\xff\xd8\xff\xe0" + PNG, errors.DamagedFile, "cannot be decoded as a picture"),
         ("a.doc", OLE, errors.DamagedFile, "old Office file"),
         ("a.xml", b"<?xml version='1.0'?><a/>", errors.UnsupportedFormat, "holds data but no sentences"),
         ("a.rtf", rb"{\rtf1", errors.EmptyFile, "no text"),

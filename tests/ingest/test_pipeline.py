@@ -211,7 +211,7 @@ def test_deleted_while_its_memories_are_written(store: Store, keep, at: int) -> 
     assert sum(bank.memories for bank in store.banks.status()) == 1
 
 
-@pytest.mark.parametrize("method", ["set_info", "set_status", "original"])
+@pytest.mark.parametrize("method", ["set_info", "set_status", "readable"])
 def test_deleted_while_it_is_read(store: Store, engine: FakeEngine, keep, monkeypatch, method: str) -> None:
     document_id = add(store, keep("clauses.md", CLAUSES))
     other = add(store, keep("other.txt", "Some other words."))
