@@ -55,7 +55,7 @@ def test_only_the_contents_own_faults_are_held_against_it(
             pipeline.run(job)
         return document_id
 
-    def fail(path: Path) -> None:
+    def fail(path: Path, **_: object) -> None:
         raise error(f"{path.name}: not now")
 
     with monkeypatch.context() as patched:
