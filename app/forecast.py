@@ -18,7 +18,7 @@ PER_BYTE = {".pdf": 1 / 1300, ".docx": 1 / 1200, ".doc": 1 / 1200}
 PER_BYTE_OF_TEXT = 1 / 450
 TEXT = (".txt", ".md", ".markdown", ".htm", ".html", ".xhtml", ".xml", ".eml", ".csv", ".rtf")
 PER_BYTE_OF_OTHERS = 1 / 4000
-PASSAGE_BYTES = 10_000  # in the database: text, boxes, words, tokens, vector
+PASSAGE_BYTES = 8_000  # in the database: text, boxes, words, tokens, vector
 SURELY = 0.5  # of an estimate is taken whatever happens
 
 

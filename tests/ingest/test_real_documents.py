@@ -183,11 +183,10 @@ def test_all_files_made_to_break_readers(store: Store, shared_data: Path) -> Non
 @pytest.mark.slow
 def test_known_passwords_open(shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "nasty_pdfs"
-    passwords = json.loads((folder / "PASSWORDS.json").read_text())
+    known = json.loads((folder / "PASSWORDS.json").read_text())
+    passwords = {name: password for name, password in known.items() if (folder / name).exists()}
     opened = 0
     for name, password in passwords.items():
-        if not (folder / name).exists():
-            continue
         copy = tmp_path / Path(name).name
         with copy.open("wb") as file:
             locked = unlock(folder / name, ["not this one", password], file)
@@ -198,5 +197,5 @@ def test_known_passwords_open(shared_data: Path, tmp_path: Path) -> None:
             continue
         assert reading.info.encrypted is not locked
         opened += 1
-    print(f"{opened} of {len(passwords)} known passwords open")
-    assert opened == sum((folder / name).exists() for name in passwords)
+    print(f"{opened} of {len(passwords)} locked files open ({len(known)} passwords are known)")
+    assert opened == len(passwords) > 0
