@@ -106,5 +106,5 @@ def test_an_answerable_document_without_a_stage_is_not_busy() -> None:
 
 def test_an_older_version_says_so() -> None:
     new, old = Document("b", "lease.pdf"), Document("a", "lease.pdf", superseded_by="b")
-    assert documents_html([new, old]).count("older version") == 1
-    assert "older version" not in documents_html([new])
+    assert documents_html(listing([new, old])).count("older version") == 1
+    assert "older version" not in documents_html(listing([new]))
