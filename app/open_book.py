@@ -7,6 +7,7 @@ by the number of visible characters before them.
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ from engine.protocol import Embedder, Engine
 from ingest.pipeline import Pipeline
 from ingest.readers.clean import clean
 from ingest.readers.text import read_text
+from storage.errors import CollectionExists
 from storage.store import Store
 
 COLLECTION = "eval"
@@ -58,7 +60,8 @@ class Library:
     ) -> None:
         self._store = store
         self._contexts = {context.id: context for context in contexts}
-        store.collections.add(COLLECTION, "general")
+        with suppress(CollectionExists):
+            store.collections.add(COLLECTION, "general")
         # the text has been read already and is no file of a stranger's, so a process of its own is not needed
         pipeline = Pipeline(store, engine, embedder, COLLECTION, read=read_text)
         self._documents: dict[str, _Document] = {}
