@@ -29,7 +29,7 @@ def test_bad_files_fail_with_reasons_and_the_others_become_ready(keep, tmp_path:
         keep(
             "a/locked.pdf", rewritten(WARRANTY, lambda w: w.encrypt("key", algorithm="AES-256"))
         ): "password",
-        keep("a/picture.pdf", png()): "PNG",
+        keep("a/picture.pdf", png()): "no text was found",
         keep("a/none.pdf", make_pdf()): "no pages",
         tmp_path / "missing.pdf": "there is no such file or folder; check the path",
     }
