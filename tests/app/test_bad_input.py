@@ -60,6 +60,8 @@ def test_bad_files_fail_with_reasons_and_the_others_become_ready(keep, tmp_path:
         "seconds",
         "warnings",
         "error",
+        "version",
+        "replaces",
     }
     assert "Traceback" not in done.stderr
     assert not any(word in done.stderr for word in ("tenant", "turbine"))  # logs hold no text
