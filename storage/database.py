@@ -21,7 +21,6 @@ from storage.errors import DiskFull, StorageError, StoreBusy, StoreDamaged, Stor
 
 BUSY_SECONDS = 30.0
 _OVERWRITE_TRIES = 20
-CACHE_KIB = 65_536  # of one connection; SQLite's 2 MiB make a search in a large index a third slower
 
 
 class Database:
@@ -131,7 +130,7 @@ class Database:
 
 def _prepare(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we send BEGIN ourselves; the driver would delay it
-    for pragma in ("foreign_keys=ON", "secure_delete=ON", "synchronous=FULL", f"cache_size=-{CACHE_KIB}"):
+    for pragma in ("foreign_keys=ON", "secure_delete=ON", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
 
 

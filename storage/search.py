@@ -21,6 +21,7 @@ from storage.records import Hit
 from storage.vectors import EXACT_LIMIT, VectorIndex
 from storage.visibility import Visibility
 
+CACHE_KIB = 65_536  # of a connection that searches; SQLite's 2 MiB make a large index a third slower
 RANK_CONSTANT = 60
 
 
@@ -64,6 +65,7 @@ class Search:
                 "dimensions; embed it with the same embedder"
             )
         with self._lock, self._database.read() as connection:
+            connection.exec_driver_sql(f"PRAGMA cache_size=-{CACHE_KIB}")
             collection_id = None if collection is None else collection_id_of(connection, collection)
             visible = self._visibility.to(connection, collection_id, document_ids)
             if not visible.count:
