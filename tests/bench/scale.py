@@ -1,6 +1,6 @@
 """How the store grows to a million references: search, index, load, start of the page, delete, compaction.
 
-    python -m tests.bench.scale --references 1000000 --home FOLDER
+    python -m tests.bench.scale --references 1000000
 
 Prints one JSON object: for each count, the figures of `app.bench_search` and
 
@@ -9,8 +9,6 @@ Prints one JSON object: for each count, the figures of `app.bench_search` and
     rebuild_seconds  the same with the index file gone, where asked for
     serve_seconds    from the start of `attest serve` to the page
     delete_seconds   one document, with its receipt and all clean-up    compact_seconds   VACUUM afterwards
-
-The folder is kept when it is named, so that what is there already is not made again.
 """
 
 import argparse
