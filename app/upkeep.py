@@ -16,8 +16,9 @@ from app.supervisor import OwnWorkers
 from engine.format import fingerprint_id
 from ingest.pipeline import WRITE_PRIORITY
 from storage.audit import Audit
+from storage.bank import Bank
 from storage.compaction import Compaction
-from storage.errors import DocumentNotFound
+from storage.errors import CodebookDamaged, DocumentNotFound
 from storage.records import BankStatus
 
 log = logging.getLogger(__name__)
@@ -73,13 +74,25 @@ def rebuild(service: Service, *, wait: bool = False, report: Report | None = Non
     mine = engine.fingerprint.id
     with for_people():
         bank = service.store.banks.open(mine, engine.fingerprint.to_json())
-        discarded = bank.discard(problem.reference_id for problem in bank.verify())
+        discarded = _discard_unreadable(service, bank)
         lacking = service.store.references.documents_without_memory(mine)
         for document_id in lacking:
             _enqueue(service, document_id)
     if wait and lacking:
         _wait(service, set(lacking), mine, report or (lambda done, total: None))
     return _standing(service, mine, 0 if wait else len(lacking), discarded)
+
+
+def _discard_unreadable(service: Service, bank: Bank) -> int:
+    """Take damaged memories out of the bank; all of them with a damaged codebook. Returns how many."""
+    codebooks = service.store.codebooks
+    try:
+        codebooks.read(bank.fingerprint_id)
+    except CodebookDamaged:
+        gone = bank.discard(bank.references())
+        codebooks.discard(bank.fingerprint_id)
+        return gone
+    return bank.discard(problem.reference_id for problem in bank.verify())
 
 
 def _enqueue(service: Service, document_id: str) -> None:

@@ -32,6 +32,7 @@ from app.answer import (
     TrimmedEvent,
 )
 from app.errors import AttestError, DocumentGone, MemoryRefused
+from app.views import Original, PageView
 from app.web.documents import PER_PAGE, is_busy
 
 WIDTH, HEIGHT, MARGIN, SIZE, LEADING = 612.0, 792.0, 64.0, 11, 17.0
@@ -107,27 +108,6 @@ class Deleted:
     memories: int
     files: int
     bytes_freed: int
-
-
-@dataclass(frozen=True)
-class Page:
-    document_id: str
-    document_name: str
-    page: int
-    page_label: str
-    page_count: int
-    text: str
-    width: float
-    height: float
-    has_image: bool
-    superseded: bool = False
-    confidence: float | None = None
-
-
-@dataclass(frozen=True)
-class Original:
-    path: Path
-    name: str
 
 
 @dataclass(frozen=True)
@@ -252,7 +232,7 @@ class DoubleService:
     def cancel_document(self, document_id: str) -> None:
         self.library[document_id] = replace(self.library[document_id], status="cancelled", stage=None)
 
-    def page_view(self, document_id: str, page: int) -> Page:
+    def page_view(self, document_id: str, page: int) -> PageView:
         if document_id not in self.library:
             raise DocumentGone(f"there is no document {document_id}; see `attest documents list`")
         if not 1 <= page <= len(self.library[document_id].texts):
@@ -261,7 +241,7 @@ class DoubleService:
         size = (WIDTH, HEIGHT) if document.has_image else (0.0, 0.0)
         text = document.texts[page - 1]
         count = len(document.texts)
-        return Page(document_id, document.name, page, str(page), count, text, *size, document.has_image)
+        return PageView(document_id, document.name, page, str(page), count, text, *size, document.has_image)
 
     def page_png(self, document_id: str, page: int, width_px: int) -> bytes:
         view = self.page_view(document_id, page)
