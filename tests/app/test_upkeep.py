@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import docx
 import numpy as np
@@ -95,17 +96,26 @@ def test_nothing_of_deleted_documents_is_left_in_any_file(service: Service, keep
     assert attest("memories", "verify", "--json").json["ok"]
 
 
-def test_a_document_that_is_being_read_can_be_deleted(service: Service, keep, home: Path) -> None:
+def test_a_document_that_is_being_read_can_be_deleted(
+    service: Service, keep, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process deletes it between two stretches, while its reading process is in the next one."""
     text = [f"Page {n} is about {' '.join(words(n, 8))}." for n in range(400)]
     service.add_documents(
         [keep("-".join(words(7, 5)) + ".pdf", make_pdf(*(text_sheet(t) for t in text)))], "default"
     )
     (document,) = service.documents(None)
-    command = [sys.executable, "-m", "ingest.worker", "--home", str(home), "--model", "fake"]
-    with subprocess.Popen([*command, "--until-idle"], stderr=subprocess.DEVNULL) as worker:
-        until(lambda: any(job.stage == "reading" and job.done > 20 for job in service.jobs()), worker)
-        service.delete_document(document.document_id)
-        assert worker.wait(60) == 0
+    keep_stretch, stretches = service.store.checkpoints.keep, []
+
+    def then_delete(*arguments: Any) -> None:
+        keep_stretch(*arguments)
+        stretches.append(len(arguments[2]))
+        if len(stretches) == 2:
+            assert attest_process("documents", "delete", document.document_id).status == 0
+
+    monkeypatch.setattr(service.store.checkpoints, "keep", then_delete)
+    drain(service)
+    assert sum(stretches) < len(text)
     assert left_behind(home, [document.name.encode(), *(line.encode() for line in text)]) == []
     assert service.jobs() == []
     assert attest("memories", "verify").status == 0
