@@ -55,36 +55,31 @@ class Outcome:
     replaces: str | None = None
 
 
-def ingest_paths(
-    service: Service,
-    paths: Sequence[Path],
-    collection: str,
-    profile: str | None,
-    *,
-    memories: bool = True,
-    wait: bool = True,
-    passwords: Sequence[str] = (),
-    workers: int = 1,
-    despite_disk: bool = False,
-    say: Callable[[str], None] = log.info,
-) -> Iterator[Outcome]:
+@dataclass(frozen=True)
+class IngestOptions:
+    """Into which collection, and how.
+
+    profile: of the collection, if it is new. wait: for outcomes; else files are queued only. passwords: tried
+    on files that are locked, and forgotten. workers: processes to start where none runs. despite_disk: begin
+    even if the disk would clearly not do. say: takes what people should know beside the outcomes.
+    """
+
+    collection: str
+    profile: str | None = None
+    memories: bool = True
+    wait: bool = True
+    passwords: Sequence[str] = ()
+    workers: int = 1
+    despite_disk: bool = False
+    say: Callable[[str], None] = log.info
+
+
+def ingest_paths(service: Service, paths: Sequence[Path], options: IngestOptions) -> Iterator[Outcome]:
     """Outcomes in the order in which documents are finished; what cannot even be queued comes at once.
 
-    workers: processes to start where none runs. passwords: tried on files that are locked, and forgotten.
-    despite_disk: begin even if the disk would clearly not do. say: takes what people should know beside it.
     Raises AttestError.
     """
-    with Intake(
-        service,
-        collection,
-        profile,
-        memories=memories,
-        wait=wait,
-        passwords=passwords,
-        workers=workers,
-        despite_disk=despite_disk,
-        say=say,
-    ) as intake:
+    with Intake(service, options) as intake:
         files, problems = _files(paths)
         intake.expect(files)
         yield from problems
@@ -104,25 +99,13 @@ class Intake:
     """
 
     def __init__(
-        self,
-        service: Service,
-        collection: str,
-        profile: str | None = None,
-        *,
-        memories: bool = True,
-        wait: bool = True,
-        passwords: Sequence[str] = (),
-        workers: int = 1,
-        despite_disk: bool = False,
-        say: Callable[[str], None] = log.info,
-        pending: dict[str, Path] | None = None,
+        self, service: Service, options: IngestOptions, pending: dict[str, Path] | None = None
     ) -> None:
         self.pending = pending or {}
-        self._service, self._collection, self._profile = service, collection.strip(), profile
-        self._memories, self._wait, self._passwords = memories, wait, passwords
-        self._despite_disk, self._say = despite_disk, say
+        self._service, self._options = service, options
+        self._collection = options.collection.strip()
         self._expected: dict[Path, int] = {}
-        self._workers = OwnWorkers(service.settings, workers)
+        self._workers = OwnWorkers(service.settings, options.workers)
         self._started: dict[str, float] = {}
         self._looked = 0.0
 
@@ -143,13 +126,13 @@ class Intake:
             known = self._read_before(files)
         self._expected = {path: stamp.size for path, stamp in files.items() if path_key(path) not in known}
         expected = self._forecast()
-        if not self._despite_disk:
+        if not self._options.despite_disk:
             check(expected, self._service.settings.home)
 
     def _forecast(self) -> Forecast:
-        expected = forecast(self._service.store, self._expected, memories=self._memories)
+        expected = forecast(self._service.store, self._expected, memories=self._options.memories)
         if len(self._expected) > 1:
-            self._say(expected.words())
+            self._options.say(expected.words())
         if expected.memory_bytes is not None:
             self._expected = {}  # nothing is left to be found out
         return expected
@@ -172,10 +155,10 @@ class Intake:
         added = self._service.add_documents(
             [file],
             self._collection,
-            self._profile,
-            memories=self._memories,
+            self._options.profile,
+            memories=self._options.memories,
             stays=True,
-            passwords=self._passwords,
+            passwords=self._options.passwords,
         )[0]
         if added.document_id is None:
             return Outcome(str(file), None, "failed", error=added.error)
@@ -184,7 +167,7 @@ class Intake:
             return _outcome(str(file), row, "duplicate", 0.0, self._collection)
         if added.document_id in self.pending:
             return Outcome(str(file), added.document_id, "duplicate")
-        if not self._wait:
+        if not self._options.wait:
             return Outcome(str(file), added.document_id, "queued")
         self.pending[added.document_id] = file
         return None

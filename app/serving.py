@@ -38,11 +38,12 @@ def serve(settings: Settings, host: str, port: int, workers: int, samples: bool)
             add_samples(service)
         listener = _listen(host, port)
         port = listener.getsockname()[1]
+        app = build_app(service)  # before the models are loaded, for which a page should not wait
         service.warm()
         with Supervisor(settings, workers):
             shown = f"[{host}]" if ":" in host else host
             click.echo(f"Attest is ready at http://{shown}:{port}", err=True)
-            config = uvicorn.Config(build_app(service), log_level="warning", access_log=False)
+            config = uvicorn.Config(app, log_level="warning", access_log=False)
             uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -7,22 +7,23 @@ is written in the background, one job for each document, while the old one goes 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.errors import AttestError, for_people
 from app.service import Service
 from app.supervisor import OwnWorkers
-from engine.format import fingerprint_id
+from engine.format import Fingerprint, fingerprint_id
+from ingest.bank import MemoryBank
 from ingest.pipeline import WRITE_PRIORITY
-from storage.audit import Audit
-from storage.bank import Bank
+from storage.audit import Audit, Problem
 from storage.compaction import Compaction
-from storage.errors import CodebookDamaged, DocumentNotFound
+from storage.errors import DocumentNotFound
 from storage.records import BankStatus
 
 log = logging.getLogger(__name__)
 
+UNREADABLE = "it was coded with a codebook that is damaged or gone"
 POLL_SECONDS = 0.5
 AT_A_TIME = 500  # documents asked about in one go
 
@@ -51,7 +52,16 @@ Report = Callable[[int, int], None]
 def verify(service: Service) -> Audit:
     """Read every memory and count everything against everything. Changes nothing."""
     with for_people():
-        return service.store.audit(fingerprint_id)
+        audit = service.store.audit(fingerprint_id)
+        known = [Fingerprint.from_json(bank.fingerprint) for bank in service.store.banks.status()]
+        unreadable = {each.id: MemoryBank(service.store, each).unreadable() for each in known}
+    banks = [replace(bank, whole=bank.whole - len(unreadable[bank.fingerprint_id])) for bank in audit.banks]
+    problems = [
+        Problem(UNREADABLE, bank, reference_id=reference)
+        for bank, references in unreadable.items()
+        for reference in references
+    ]
+    return replace(audit, banks=tuple(banks), problems=(*audit.problems, *problems))
 
 
 def compact(service: Service, drop: Sequence[str] = ()) -> Compaction:
@@ -73,26 +83,13 @@ def rebuild(service: Service, *, wait: bool = False, report: Report | None = Non
         raise AttestError(engine.info.refusal)
     mine = engine.fingerprint.id
     with for_people():
-        bank = service.store.banks.open(mine, engine.fingerprint.to_json())
-        discarded = _discard_unreadable(service, bank)
+        discarded = MemoryBank(service.store, engine.fingerprint).discard_damaged()
         lacking = service.store.references.documents_without_memory(mine)
         for document_id in lacking:
             _enqueue(service, document_id)
     if wait and lacking:
         _wait(service, set(lacking), mine, report or (lambda done, total: None))
     return _standing(service, mine, 0 if wait else len(lacking), discarded)
-
-
-def _discard_unreadable(service: Service, bank: Bank) -> int:
-    """Take damaged memories out of the bank; all of them with a damaged codebook. Returns how many."""
-    codebooks = service.store.codebooks
-    try:
-        codebooks.read(bank.fingerprint_id)
-    except CodebookDamaged:
-        gone = bank.discard(bank.references())
-        codebooks.discard(bank.fingerprint_id)
-        return gone
-    return bank.discard(problem.reference_id for problem in bank.verify())
 
 
 def _enqueue(service: Service, document_id: str) -> None:
@@ -140,7 +137,7 @@ def _other(bank: BankStatus, mine: str) -> bool:
 
 def is_partial(audit: Audit) -> bool:
     """Whether all that is wrong is about some memories, while others are whole."""
-    about_memories = all(problem.shard is not None for problem in audit.problems)
+    about_memories = all(problem.shard or problem.reference_id for problem in audit.problems)
     return about_memories and any(bank.whole for bank in audit.banks)
 
 

@@ -12,13 +12,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import AttestError, for_people
 from app.folders import Look, Stamp, look_into
-from app.ingesting import POLL_SECONDS, Intake, Outcome
+from app.ingesting import POLL_SECONDS, IngestOptions, Intake, Outcome
 from app.service import Service
 from ingest.readers.version import readers_version
 from storage.errors import DocumentNotFound
@@ -48,38 +48,27 @@ Event = Outcome | Removed
 def watch(
     service: Service,
     folders: Sequence[Path],
-    collection: str,
-    profile: str | None,
     stop: threading.Event,
+    options: IngestOptions,
     *,
-    memories: bool = True,
-    wait: bool = True,
     delete_removed: bool = False,
     every: float = LOOK_SECONDS,
-    passwords: Sequence[str] = (),
-    workers: int = 1,
-    despite_disk: bool = False,
-    say: Callable[[str], None] = log.info,
 ) -> Iterator[Event]:
     """What becomes of the files, until `stop` is set; nothing is lost then. Raises AttestError."""
     for folder in folders:
         if not folder.is_dir():
             raise AttestError(f"{folder} is not a folder that can be watched; give a folder")
-    service.have_collection(collection, profile)
-    with Intake(
-        service,
-        collection,
-        profile,
-        memories=memories,
-        wait=wait,
-        passwords=passwords,
-        workers=workers,
-        despite_disk=despite_disk,
-        say=say,
-    ) as intake:
+    service.have_collection(options.collection, options.profile)
+    with Intake(service, options) as intake:
         intake.expect({path: stamp for folder in folders for path, stamp in look_into(folder).files.items()})
         watched = [
-            _Folder(service, Path(os.path.abspath(folder)), collection, intake, retry=bool(passwords))
+            _Folder(
+                service,
+                Path(os.path.abspath(folder)),
+                options.collection,
+                intake,
+                retry=bool(options.passwords),
+            )
             for folder in folders
         ]
         due = 0.0

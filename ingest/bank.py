@@ -7,14 +7,18 @@ as the same numbers, whichever process wrote it and whether or not it has been c
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from engine.codebook import ENOUGH, MINIMUM, Codebook, is_coded, train
 from engine.format import Fingerprint
 from engine.memory import ExplicitMemory
+from storage.errors import CodebookDamaged, MemoryCorrupt
 from storage.store import Store
+
+if TYPE_CHECKING:  # it needs torch, for which a page that is being started should not wait
+    from engine.codebook import Codebook
 
 STEP = 64  # memories that are coded at a time, into one shard
 
@@ -31,7 +35,7 @@ class MemoryBank:
         self._codebook: Codebook | None = None
         self._lock = threading.Lock()
 
-    def codebook(self) -> Codebook | None:
+    def codebook(self) -> "Codebook | None":
         """None as long as there is none, or if the format needs none.
 
         Raises CodebookDamaged, MemoryMismatch.
@@ -40,6 +44,8 @@ class MemoryBank:
             return None
         with self._lock:
             if self._codebook is None:
+                from engine.codebook import Codebook
+
                 arrays = self._codebooks.read(self.fingerprint_id)
                 self._codebook = None if arrays is None else Codebook.from_arrays(arrays)
             return self._codebook
@@ -69,6 +75,8 @@ class MemoryBank:
         report: called with how many memories are coded, of how many. Interrupted, it goes on where it
         stopped. Raises ValueError if there are too few memories for a codebook.
         """
+        from engine.codebook import is_coded
+
         references = self.stored.references()
         codebook = self.codebook() or self._train(references)
         coded = 0
@@ -83,8 +91,37 @@ class MemoryBank:
         report(len(references), len(references))
         return coded
 
-    def _train(self, references: Sequence[int]) -> Codebook:
+    def unreadable(self) -> list[int]:
+        """References whose memories were coded with a codebook that is damaged or gone; all are looked at."""
+        if not self.codes:
+            return []
+        try:
+            if self.codebook() is not None:
+                return []
+        except CodebookDamaged:
+            pass
+        from engine.codebook import is_coded
+
+        found = []
+        for reference in self.stored.references():
+            with suppress(MemoryCorrupt):  # `Bank.verify` names those
+                found += [key for key, arrays in self.stored.read([reference]).items() if is_coded(arrays)]
+        return found
+
+    def discard_damaged(self) -> int:
+        """Take out what cannot be read, to be written anew, and a damaged codebook. Returns how many."""
+        discarded = self.stored.discard(problem.reference_id for problem in self.stored.verify())
+        discarded += self.stored.discard(self.unreadable())
+        try:
+            self.codebook()
+        except CodebookDamaged:
+            self._codebooks.discard(self.fingerprint_id)
+        return discarded
+
+    def _train(self, references: Sequence[int]) -> "Codebook":
         """From memories of the whole bank, evenly spread."""
+        from engine.codebook import ENOUGH, MINIMUM, train
+
         if not references:
             raise ValueError("there are no memories yet")
         sample, vectors, taken = [], 0, 0
@@ -105,9 +142,11 @@ class MemoryBank:
         return codebook
 
 
-def _memory(arrays: dict[str, npt.NDArray[Any]], codebook: Codebook | None) -> ExplicitMemory:
+def _memory(arrays: dict[str, npt.NDArray[Any]], codebook: "Codebook | None") -> ExplicitMemory:
     if codebook is None:
         return ExplicitMemory.from_arrays(arrays)
+    from engine.codebook import is_coded
+
     return codebook.decode(arrays if is_coded(arrays) else codebook.code(ExplicitMemory.from_arrays(arrays)))
 
 

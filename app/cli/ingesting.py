@@ -11,7 +11,7 @@ import click
 
 from app import settings as settings_of
 from app.cli.frame import DEFAULT_COLLECTION, as_json, main, show
-from app.ingesting import Outcome, ingest_paths
+from app.ingesting import IngestOptions, Outcome, ingest_paths
 from app.service import Service
 from app.watching import LOOK_SECONDS, Removed, watch
 from storage.records import PROFILES
@@ -76,38 +76,16 @@ def ingest(
     if password_file is not None:
         passwords = [*passwords, *filter(None, password_file.read().splitlines())]
     failed = done = 0
+    options = IngestOptions(
+        collection, profile, memories, wait, tuple(passwords), workers, despite_disk, say=_say
+    )
     with Service(settings_of.load()) as service:
         if watched:
-            events = watch(
-                service,
-                paths,
-                collection,
-                profile,
-                _until_interrupted(),
-                memories=memories,
-                wait=wait,
-                delete_removed=delete_removed,
-                every=every,
-                passwords=passwords,
-                workers=workers,
-                despite_disk=despite_disk,
-                say=_say,
-            )
-            for event in events:
+            stop = _until_interrupted()
+            for event in watch(service, paths, stop, options, delete_removed=delete_removed, every=every):
                 show(event, as_json, [_line(event)])
             return
-        outcomes = ingest_paths(
-            service,
-            paths,
-            collection,
-            profile,
-            memories=memories,
-            wait=wait,
-            passwords=passwords,
-            workers=workers,
-            despite_disk=despite_disk,
-            say=_say,
-        )
+        outcomes = ingest_paths(service, paths, options)
         for outcome in outcomes:
             bad = outcome.status in ("failed", "cancelled")
             failed, done = failed + bad, done + (not bad)

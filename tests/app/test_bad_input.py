@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.ingesting import ingest_paths
+from app.ingesting import IngestOptions, ingest_paths
 from app.service import Service
 from tests.app.conftest import LEASE, WARRANTY, attest, attest_process
 from tests.ingest.make_pdf import make_pdf, rewritten
@@ -89,7 +89,9 @@ def test_a_folder_without_permission(service: Service, keep, monkeypatch: pytest
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    outcomes = {Path(each.path).name: each for each in ingest_paths(service, [docs], "c", None, wait=False)}
+    outcomes = {
+        Path(each.path).name: each for each in ingest_paths(service, [docs], IngestOptions("c", wait=False))
+    }
     assert {name: each.status for name, each in outcomes.items()} == {
         "one.txt": "queued",
         "three.txt": "queued",
@@ -103,7 +105,7 @@ def test_a_folder_without_permission(service: Service, keep, monkeypatch: pytest
 def test_a_file_without_permission(service: Service, keep) -> None:
     path = keep("closed.txt", "x")
     path.chmod(0)
-    (outcome,) = ingest_paths(service, [path], "c", None, wait=False)
+    (outcome,) = ingest_paths(service, [path], IngestOptions("c", wait=False))
     assert "no permission to read this file" in str(outcome.error)
 
 
@@ -112,7 +114,7 @@ def test_what_is_not_a_file_is_refused_at_once(service: Service, tmp_path: Path)
     os.mkfifo(pipe)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))
-        outcomes = list(ingest_paths(service, [pipe, tmp_path / "socket"], "c", None, wait=False))
+        outcomes = list(ingest_paths(service, [pipe, tmp_path / "socket"], IngestOptions("c", wait=False)))
     assert [each.status for each in outcomes] == ["failed", "failed"]
     assert all("not a file that can be read" in str(each.error) for each in outcomes)
 
@@ -120,7 +122,7 @@ def test_what_is_not_a_file_is_refused_at_once(service: Service, tmp_path: Path)
 def test_a_folder_without_files_is_not_silent(service: Service, tmp_path: Path) -> None:
     (tmp_path / "empty" / ".hidden").mkdir(parents=True)
     (tmp_path / "empty" / ".hidden" / "a.txt").write_text("x")
-    (outcome,) = ingest_paths(service, [tmp_path / "empty"], "c", None)
+    (outcome,) = ingest_paths(service, [tmp_path / "empty"], IngestOptions("c"))
     assert outcome.status == "failed"
     assert "there are no files in this folder" in str(outcome.error)
 
@@ -128,6 +130,6 @@ def test_a_folder_without_files_is_not_silent(service: Service, tmp_path: Path) 
 def test_a_path_below_a_file_and_an_endless_link(service: Service, keep, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     paths = [keep("a.txt", "x") / "below.txt", tmp_path / "loop"]
-    outcomes = list(ingest_paths(service, paths, "c", None))
+    outcomes = list(ingest_paths(service, paths, IngestOptions("c")))
     assert [each.status for each in outcomes] == ["failed", "failed"]
     assert all(str(path) in str(each.error) for path, each in zip(paths, outcomes, strict=True))

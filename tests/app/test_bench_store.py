@@ -10,7 +10,6 @@ from app.bench_store import bench_store
 from app.errors import AttestError
 from app.settings import Settings
 from engine import codebook as codebook_of
-from ingest import bank as bank_of
 from tests.engine import tiny
 
 
@@ -35,9 +34,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     model = tiny.save("llama", tmp_path / "model")
     monkeypatch.setattr(bench_of, "LOADS", 2)
     monkeypatch.setattr(codebook_of, "ROUNDS", 2)
-    for module in (bank_of, codebook_of):
-        monkeypatch.setattr(module, "MINIMUM", 512)
-        monkeypatch.setattr(module, "ENOUGH", 1024)
+    monkeypatch.setattr(codebook_of, "MINIMUM", 512)
+    monkeypatch.setattr(codebook_of, "ENOUGH", 1024)
     return Settings(home=tmp_path / "home", model=str(model), device="cpu")
 
 
@@ -64,7 +62,7 @@ def test_every_codec_is_measured(settings: Settings, data: Path) -> None:
 def test_too_few_memories_for_a_codebook_are_an_error(
     settings: Settings, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bank_of, "MINIMUM", 1_000_000)
+    monkeypatch.setattr(codebook_of, "MINIMUM", 1_000_000)
     with pytest.raises(AttestError, match="too sparse"):
         bench_store(settings, lambda line: None, questions=2, data=data, searched=())
 

@@ -8,7 +8,7 @@ import pytest
 from app import forecast as forecasting
 from app.folders import stamp_of
 from app.forecast import SURELY, forecast, per_byte
-from app.ingesting import Intake
+from app.ingesting import IngestOptions, Intake
 from app.service import Service
 from ingest.document import Page
 from ingest.errors import UnreadableDocument
@@ -83,7 +83,7 @@ def test_people_are_told_on_standard_error(service: Service, keep) -> None:
 def test_the_estimate_is_repeated_once_a_memory_is_there(service: Service, keep) -> None:
     paths = [keep("a.md", LEASE), keep("b.md", DOSE)]
     said: list[str] = []
-    with Intake(service, "c", say=said.append) as intake:
+    with Intake(service, IngestOptions("c", say=said.append)) as intake:
         intake.expect({path: stamp_of(path) for path in paths})
         for path in paths:
             intake.take_in(path)

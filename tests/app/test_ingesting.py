@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from app import adding, ingesting
-from app.ingesting import Intake, ingest_paths
+from app.ingesting import IngestOptions, Intake, ingest_paths
 from app.service import Service
 from app.web.documents import added_html
 from tests.app.conftest import DOSE, LEASE, WARRANTY, add, answer, attest, attest_process, drain
@@ -49,16 +49,16 @@ def test_a_worker_of_its_own_writes_the_memories_and_goes(service: Service, keep
 
 def test_the_same_file_twice_in_one_call(service: Service, keep) -> None:
     paths = [keep("one.md", LEASE), keep("two.md", LEASE)]
-    outcomes = list(ingest_paths(service, paths, "c", None, wait=False))
+    outcomes = list(ingest_paths(service, paths, IngestOptions("c", wait=False)))
     assert [each.status for each in outcomes] == ["queued", "queued"]
     assert outcomes[0].document_id == outcomes[1].document_id
     drain(service)
-    outcomes = list(ingest_paths(service, paths, "c", None))
+    outcomes = list(ingest_paths(service, paths, IngestOptions("c")))
     assert [each.status for each in outcomes] == ["duplicate", "duplicate"]
 
 
 def test_without_waiting_nothing_is_read(service: Service, keep) -> None:
-    (outcome,) = ingest_paths(service, [keep("a.md", LEASE)], "c", None, wait=False)
+    (outcome,) = ingest_paths(service, [keep("a.md", LEASE)], IngestOptions("c", wait=False))
     assert (outcome.status, outcome.error) == ("queued", None)
     assert service.document(str(outcome.document_id)).status == "queued"
     assert not service.store.workers.alive()
@@ -95,13 +95,13 @@ def test_other_readers_or_a_retry_try_an_unreadable_file_again(
     assert service.document(document_id).status == "queued"
     drain(service)
     monkeypatch.setattr(adding, "readers_version", lambda: "another")
-    (outcome,) = ingest_paths(service, [path], "c", None, wait=False)
+    (outcome,) = ingest_paths(service, [path], IngestOptions("c", wait=False))
     assert outcome.status == "queued"
 
 
 def test_spaces_around_a_collections_name_do_not_make_another_one(service: Service, keep) -> None:
     for _ in range(2):
-        (outcome,) = ingest_paths(service, [keep("a.md", LEASE)], " law ", None, wait=False)
+        (outcome,) = ingest_paths(service, [keep("a.md", LEASE)], IngestOptions(" law ", wait=False))
         assert outcome.status == "queued"
     assert [row.name for row in service.collections()] == ["law"]
 
@@ -111,7 +111,7 @@ def test_a_page_that_cannot_be_read_makes_the_document_partial(service: Service,
     view = service.document(document_id)
     assert view.status == "partial"
     assert [page for page, _ in view.warnings] == [2]
-    (outcome,) = ingest_paths(service, [keep("mixed.pdf", MIXED)], "default", None)
+    (outcome,) = ingest_paths(service, [keep("mixed.pdf", MIXED)], IngestOptions("default"))
     assert (outcome.status, outcome.warnings[0]["page"]) == ("duplicate", 2)
 
 
@@ -128,7 +128,9 @@ def test_a_document_deleted_while_it_is_waited_for(service: Service, keep) -> No
     service.delete_document(str(gone.document_id))
     drain(service)
     pending = {str(each.document_id): each.path for each in (gone, kept)}
-    outcomes = {each.document_id: each for each in Intake(service, "c", pending=pending).all_finished()}
+    outcomes = {
+        each.document_id: each for each in Intake(service, IngestOptions("c"), pending).all_finished()
+    }
     assert outcomes[gone.document_id].status == "cancelled"
     assert "deleted while it was read" in str(outcomes[gone.document_id].error)
     assert outcomes[kept.document_id].status == "ready"
@@ -141,7 +143,9 @@ def test_cancelling_the_reading_or_the_writing_ends_the_wait(service: Service, k
     service.store.documents.set_status(str(writing.document_id), "answerable")
     service.cancel_document(str(writing.document_id))
     pending = {str(each.document_id): each.path for each in (reading, writing)}
-    outcomes = {each.document_id: each for each in Intake(service, "c", pending=pending).all_finished()}
+    outcomes = {
+        each.document_id: each for each in Intake(service, IngestOptions("c"), pending).all_finished()
+    }
     assert outcomes[reading.document_id].status == "cancelled"
     assert outcomes[writing.document_id].status in ("partial", "cancelled")
 

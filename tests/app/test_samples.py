@@ -11,7 +11,7 @@ import pytest
 
 from app import settings
 from app.answer import DoneEvent
-from app.ingesting import ingest_paths
+from app.ingesting import IngestOptions, ingest_paths
 from app.service import Service
 from app.serving import SAMPLES
 from tests.conftest import ROOT
@@ -30,7 +30,7 @@ def test_facts_are_read_and_cited(capsys: pytest.CaptureFixture[str]) -> None:
     with Service(settings.load()) as service:
         for collection, profile in SAMPLES.items():
             folder = ROOT / "assets" / "samples" / profile
-            for outcome in ingest_paths(service, [folder], collection, profile):
+            for outcome in ingest_paths(service, [folder], IngestOptions(collection, profile)):
                 assert outcome.status in ("ready", "failed"), outcome
                 assert outcome.error is None or outcome.path.endswith(".md")
         for line in QUESTIONS.read_text(encoding="utf-8").splitlines():

@@ -199,19 +199,6 @@ def test_compact_says_what_it_gained(service: Service, keep, home: Path) -> None
     assert attest("memories", "verify").status == 0
 
 
-def test_memories_of_a_damaged_codebook_are_written_anew(service: Service, filled, home: Path) -> None:
-    (bank,) = service.store.banks.status()
-    codebooks = service.store.codebooks
-    codebooks.keep(bank.fingerprint_id, {"centroids": np.ones((2, 4), np.float32)})
-    path = codebooks.path(bank.fingerprint_id)
-    path.write_bytes(path.read_bytes()[:-64])
-    done = attest("memories", "rebuild", "--json").json
-    assert done["discarded"] == bank.memories > 0
-    assert codebooks.read(bank.fingerprint_id) is None
-    drain(service)
-    assert service.store.banks.status()[0].memories == bank.memories
-
-
 def test_a_killed_rebuild_goes_on(service: Service, filled, home: Path) -> None:
     for path in shards(home):
         path.unlink()

@@ -14,7 +14,7 @@ import pytest
 
 from app import watching
 from app.folders import is_left_out, look_into
-from app.ingesting import Intake, Outcome
+from app.ingesting import IngestOptions, Intake, Outcome
 from app.service import Service
 from app.watching import Event, Removed, watch
 from tests.app.conftest import DOSE, LEASE, LONG, answer, attest, drain
@@ -33,7 +33,7 @@ class Watch:
     ) -> None:
         self.service, self.delete = service, delete
         service.have_collection(collection, None)
-        self.intake = Intake(service, collection, wait=False)
+        self.intake = Intake(service, IngestOptions(collection, wait=False))
         self.folder = watching._Folder(service, folder, collection, self.intake, retry=False)
 
     def look(self, times: int = 2) -> list[Event]:
@@ -311,7 +311,7 @@ def test_watching_from_the_command_line_ends_with_ctrl_c(service: Service, folde
 def test_stopping_ends_the_stream(service: Service, folder: Path) -> None:
     write(folder / "lease.md", LEASE)
     stop = threading.Event()
-    events = watch(service, [folder], "c", "legal", stop, wait=False, every=0.01)
+    events = watch(service, [folder], stop, IngestOptions("c", "legal", wait=False), every=0.01)
     assert next(events).status == "queued"
     stop.set()
     assert list(events) == []

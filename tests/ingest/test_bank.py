@@ -55,7 +55,6 @@ def small_codebooks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codebook_of, "ROUNDS", 2)
     for name, value in (("MINIMUM", 320), ("ENOUGH", 400)):
         monkeypatch.setattr(codebook_of, name, value)
-        monkeypatch.setattr(bank_of, name, value)
     monkeypatch.setattr(bank_of, "STEP", 16)
 
 
@@ -150,7 +149,7 @@ def test_compressing_says_what_it_did(store: Store) -> None:
 
 
 def test_too_few_memories_stay_as_they_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bank_of, "MINIMUM", 401)
+    monkeypatch.setattr(codebook_of, "MINIMUM", 401)
     with pytest.raises(AttestError, match=r"stays in int8: 50 memories are too few.* about 51 will do"):
         list(compress(store, lambda line: None))
     assert store.codebooks.read(CodingEngine().fingerprint.id) is None
@@ -166,6 +165,27 @@ def test_a_damaged_codebook_is_not_read_past(store: Store) -> None:
     path.write_bytes(data)
     with pytest.raises(CodebookDamaged, match="rebuild"):
         MemoryBank(store, engine.fingerprint).read(bank.stored.references())
+    found = MemoryBank(store, engine.fingerprint)
+    assert found.unreadable() == bank.stored.references()
+    assert found.discard_damaged() == 50
+    assert found.codebook() is None
+    assert found.discard_damaged() == 0
+
+
+def test_memories_whose_codebook_is_gone_are_found(store: Store) -> None:
+    engine = CodingEngine()
+    bank = MemoryBank(store, engine.fingerprint)
+    coded = bank.stored.references()
+    assert bank.unreadable() == []
+    bank.compress()
+    assert bank.unreadable() == []
+    store.codebooks.path(engine.fingerprint.id).unlink()
+    bank.stored.discard(coded[:10])
+    later = MemoryBank(store, engine.fingerprint)
+    later.write([(key, written(key)) for key in coded[:10]])  # in int8, as long as there is no codebook
+    assert later.unreadable() == coded[10:]
+    assert later.discard_damaged() == len(coded) - 10
+    assert (later.stored.references(), later.unreadable()) == (coded[:10], [])
 
 
 def test_a_fingerprint_comes_back_from_its_row() -> None:
