@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 
 from app.web.files import file_routes
+from app.web.gradio_import import import_gradio
 from app.web.protocol import Service
 from app.web.security import LOOPBACK_HOSTS, Guard
 
@@ -58,6 +59,7 @@ def build_app(
 
 def _mount_page(app: FastAPI, service: Service) -> None:
     """Put the page at /; Gradio is first imported here, after its folder is known."""
+    import_gradio()
     import gradio as gr
 
     from app.web.page import build_page
