@@ -16,10 +16,10 @@ from ingest.sentences import Cut, cuts
 from storage.records import Hit, ReferenceRow
 from storage.store import Store
 
-# A reference's rank among citations is its attention times what the retriever thought of it: exp(sharpness x
-# cosine to the question), and its fused score, which knows its words too. Attention alone leans on sink-like
-# tokens in a model that was not trained to read memories, the cosine alone knows nothing of the answer.
-# tests/bench/citation_order.py prints how they compare. The attention that is shown stays the plain mass.
+# A reference's rank among citations is its head-weighted attention times what the retriever thought of it:
+# exp(sharpness x cosine to the question), and its fused score, which knows its words too. Attention alone
+# leans on sink-like tokens in a model that never learnt to read memories, the cosine alone knows nothing of
+# the answer. tests/bench/citation_order.py prints how they compare. Both are shown as what they are.
 COSINE_SHARPNESS = 8.0
 # a citation's rank weight is at least this share of the first one's
 CITED_SHARE = 0.25
@@ -41,10 +41,10 @@ def stretch_read(read: Read, found: Mapping[int, Retrieved]) -> StretchRead:
     memories = []
     for mass in read.memories:
         row = found[mass.key].row
-        body = mass.tokens[row.header_tokens :]
+        plain, weighted = mass.tokens[row.header_tokens :], mass.weighted_tokens[row.header_tokens :]
         tokens = [
-            TokenAttention(int(start), int(end), float(value))
-            for (start, end), value in zip(row.token_offsets, body, strict=True)
+            TokenAttention(int(start), int(end), float(attention), float(read))
+            for (start, end), attention, read in zip(row.token_offsets, plain, weighted, strict=True)
         ]
         memories.append(
             MemoryRead(
@@ -57,6 +57,7 @@ def stretch_read(read: Read, found: Mapping[int, Retrieved]) -> StretchRead:
                 retrieval_score=found[mass.key].hit.score,
                 attention=mass.attention,
                 tokens=tokens,
+                read=mass.weighted,
             )
         )
     memories.sort(key=lambda memory: -memory.attention)
@@ -71,25 +72,28 @@ def citations(store: Store, reads: Sequence[StretchRead], found: Mapping[int, Re
     if not total:  # stopped before the first token
         return []
     mass: defaultdict[int, float] = defaultdict(float)
+    weighted: defaultdict[int, float] = defaultdict(float)
     for read in reads:
         for memory in read.memories:
-            mass[memory.reference_id] += memory.attention * (read.to_token - read.from_token) / total
+            share = (read.to_token - read.from_token) / total
+            mass[memory.reference_id] += memory.attention * share
+            weighted[memory.reference_id] += memory.read * share
     weight = {
         key: value * found[key].hit.score * math.exp(COSINE_SHARPNESS * (found[key].hit.cosine or 0.0))
-        for key, value in mass.items()
+        for key, value in weighted.items()
     }
     ranked = sorted(weight, key=lambda key: -weight[key])
     kept = [key for key in ranked if weight[key] >= CITED_SHARE * weight[ranked[0]]]
     rows = store.references.get(kept)
-    return [citation(store, n, row, mass[row.id]) for n, row in enumerate(rows, 1)]
+    return [citation(store, n, row, mass[row.id], weighted[row.id]) for n, row in enumerate(rows, 1)]
 
 
 def nearest_passages(store: Store, rows: Sequence[ReferenceRow]) -> list[Citation]:
     """Retrieved passages in their order, without any attention: nothing of them was read as memories."""
-    return [citation(store, n, row, 0.0) for n, row in enumerate(rows, 1)]
+    return [citation(store, n, row) for n, row in enumerate(rows, 1)]
 
 
-def citation(store: Store, n: int, row: ReferenceRow, attention: float) -> Citation:
+def citation(store: Store, n: int, row: ReferenceRow, attention: float = 0.0, read: float = 0.0) -> Citation:
     return Citation(
         n=n,
         document_id=row.document_id,
@@ -101,6 +105,7 @@ def citation(store: Store, n: int, row: ReferenceRow, attention: float) -> Citat
         text=row.text,
         rects=passage_rectangles(store, row.document_id, row.page, [(row.start, row.end)])[0],
         attention=attention,
+        read=read,
     )
 
 
@@ -119,7 +124,7 @@ def sentence_marks(
     found: Mapping[int, Retrieved],
     cited: Sequence[Citation],
 ) -> list[SentenceMark]:
-    """Each sentence of the answer with the citations it leaned on most while it was written.
+    """Each sentence of the answer with the citations that it read most (`TokenMass.weighted`).
 
     text is the concatenation of `pieces`, one per generated token; offsets are those of the stripped text.
     """
@@ -127,7 +132,7 @@ def sentence_marks(
     of_token: list[dict[int, float]] = []
     for read in reads:
         keys = [mass.key for mass in read.memories]
-        of_token += [dict(zip(keys, token.memories, strict=True)) for token in read.per_token]
+        of_token += [dict(zip(keys, token.weighted, strict=True)) for token in read.per_token]
     lead = len(text) - len(text.lstrip())
     marks = []
     stripped = text.strip()

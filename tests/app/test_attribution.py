@@ -1,11 +1,12 @@
 """Citations and sentence marks as functions of reads, by hand-made numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.answer import Citation, MemoryRead, Other, StretchRead
 from app.attribution import CITED_SHARE, citations, sentence_marks, stretch_read
@@ -53,8 +54,9 @@ def store_of(*keys: int) -> Any:
 
 
 def stretch(first: int, last: int, **attention: float) -> StretchRead:
+    """Head-weighted masses are the plain ones."""
     memories = [
-        MemoryRead(int(name[1:]), f"d{name[1:]}", 1, 10, 14, "text", 0.5, mass, [])
+        MemoryRead(int(name[1:]), f"d{name[1:]}", 1, 10, 14, "text", 0.5, mass, [], mass)
         for name, mass in attention.items()
     ]
     rest = 1 - sum(attention.values())
@@ -67,6 +69,13 @@ def test_attention_is_averaged_over_all_generated_tokens() -> None:
     assert [(c.n, c.document_id) for c in cited] == [(1, "d1"), (2, "d2")]
     assert [c.attention for c in cited] == pytest.approx([0.4 * 60 / 80, 0.2])
     assert cited[0].rects is None
+
+
+def test_the_heads_that_tell_decide_and_both_kinds_are_shown() -> None:
+    plain = stretch(0, 10, m1=0.4, m2=0.3)
+    reads = [replace(plain, memories=[replace(m, read=m.reference_id / 4) for m in plain.memories])]
+    cited = citations(store_of(1, 2), reads, found(m1=0.5, m2=0.5))
+    assert [(c.document_id, c.attention, c.read) for c in cited] == [("d2", 0.3, 0.5), ("d1", 0.4, 0.25)]
 
 
 def test_the_cosine_ranks_but_is_not_shown_as_attention() -> None:
@@ -102,14 +111,22 @@ def test_nothing_read_nothing_cited() -> None:
 
 def test_header_tokens_have_mass_but_no_place_on_the_page() -> None:
     tokens = np.array([0.1, 0.1, 0.05, 0.15], np.float32)
-    weaker = MemoryMass(2, 0.1, np.full(4, 0.025, np.float32))
-    read = Read(0, 3, (weaker, MemoryMass(1, 0.4, tokens)), 0.3, 0.1, 0.1)
+    weaker = mass(2, 0.1, np.full(4, 0.025, np.float32))
+    read = Read(0, 3, (weaker, replace(mass(1, 0.4, tokens), weighted=0.6)), 0.3, 0.1, 0.1)
     shown = stretch_read(read, found(m1=0.1, m2=0.1))
     assert [memory.reference_id for memory in shown.memories] == [1, 2]
     assert [(t.start, t.end) for t in shown.memories[0].tokens] == [(10, 12), (12, 14)]
     assert [t.attention for t in shown.memories[0].tokens] == pytest.approx([0.05, 0.15])
-    assert shown.memories[0].attention == 0.4
+    assert [t.read for t in shown.memories[0].tokens] == pytest.approx([0.025, 0.075])
+    assert (shown.memories[0].attention, shown.memories[0].read) == (0.4, 0.6)
     assert shown.other == Other(0.3, 0.1, 0.1)
+
+
+def mass(key: int, attention: float, tokens: NDArray[np.float32]) -> MemoryMass:
+    """Head-weighted masses are half of the plain ones."""
+    return MemoryMass(
+        key, attention, tokens, np.full((1, 1), attention, np.float32), attention / 2, tokens / 2
+    )
 
 
 def citation(n: int, key: int) -> Citation:
@@ -117,8 +134,8 @@ def citation(n: int, key: int) -> Citation:
 
 
 def per_token(*shares: tuple[float, float]) -> Read:
-    masses = tuple(MemoryMass(key, 0.1, np.zeros(4, np.float32)) for key in (1, 2))
-    each = tuple(TokenMass(share, 1 - sum(share), 0.0, 0.0) for share in shares)
+    masses = tuple(mass(key, 0.1, np.zeros(4, np.float32)) for key in (1, 2))
+    each = tuple(TokenMass(share, 1 - sum(share), 0.0, 0.0, share) for share in shares)
     return Read(0, len(shares), masses, 0.5, 0.1, 0.1, each)
 
 
