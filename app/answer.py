@@ -16,7 +16,9 @@ Rect = tuple[float, float, float, float]
 class Citation:
     """A passage that the answer was read from. `rects` is None where the format has no pages.
 
-    attention: mass on the passage's memory, averaged over all generated tokens. needed: None until measured.
+    attention: mass on the passage's memory, averaged over all generated tokens. read: the same, averaged over
+    the heads that tell what an answer depends on. needed: nats of log-probability that the answer loses when
+    it is written without the memory; None until measured.
     """
 
     n: int
@@ -30,15 +32,17 @@ class Citation:
     rects: list[Rect] | None
     attention: float
     needed: float | None = None
+    read: float = 0.0
 
 
 @dataclass(frozen=True)
 class TokenAttention:
-    """Attention on one stretch of characters of the page."""
+    """Attention on one stretch of characters of the page; `read` is the head-weighted one."""
 
     start: int
     end: int
     attention: float
+    read: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class MemoryRead:
     retrieval_score: float
     attention: float
     tokens: list[TokenAttention]
+    read: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class Timings:
 
 @dataclass(frozen=True)
 class EngineDescription:
+    """heads: id of the weights behind `read`; None where it is the plain mean, as `attention` is."""
+
     backend: str
     model: str
     adapter: str | None
@@ -95,15 +102,20 @@ class EngineDescription:
     fingerprint: str
     mode: Mode
     format: dict[str, Any]
+    heads: str | None = None
 
 
 @dataclass(frozen=True)
 class SentenceMark:
-    """Sentence [start, end) of the answer and the numbers of the citations it leaned on most."""
+    """Sentence [start, end) of the answer and the numbers of the citations it leaned on most.
+
+    needed: by number of the citation, nats that the sentence loses without it; None until measured.
+    """
 
     start: int
     end: int
     citations: list[int]
+    needed: dict[int, float] | None = None
 
 
 @dataclass(frozen=True)

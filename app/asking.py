@@ -28,6 +28,7 @@ from app.answer import (
 from app.attribution import citations, nearest_passages, sentence_marks, stretch_read
 from app.errors import MemoryRefused
 from app.memories import MemorySource
+from app.needing import as_read, with_needed
 from app.profiles import profile
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK
 from engine.protocol import (
@@ -100,11 +101,12 @@ class Asker:
         max_tokens: int = 128,
         stop: threading.Event | None = None,
         client: str = "",
+        evidence: bool = False,
     ) -> Iterator[AnswerEvent]:
         """Stream an answer. Raises the rooms' errors, and MemoryRefused before anything else if the model
         cannot read memories in mode "memory"; an answer that is not supported abstains instead.
 
-        client: who asks; clients take turns.
+        client: who asks; clients take turns. evidence: measure what the answer needed as well.
         """
         if mode == "memory" and (refusal := self._engine.info.refusal) is not None:
             raise MemoryRefused(refusal)
@@ -158,7 +160,23 @@ class Asker:
         else:
             cited = nearest_passages(self._store, [found.row for found in first] if mode != "none" else [])
         marks = [] if abstained else sentence_marks(text, trace.pieces, trace.reads, trace.found, cited)
-        yield DoneEvent(Answer(text.strip(), abstained, cited, reads, timings, description, marks))
+        answer = Answer(text.strip(), abstained, cited, reads, timings, description, marks)
+        yield DoneEvent(self.needed(question, collection, answer, history=history) if evidence else answer)
+
+    def needed(
+        self, question: str, collection: str, answer: Answer, *, history: Sequence[tuple[str, str]] = ()
+    ) -> Answer:
+        """The same answer with `needed` filled in; as it is if it read no memories."""
+        if not answer.reads:
+            return answer
+
+        def memories(ids: Sequence[int]) -> list[KeyedMemory]:
+            return self.memories.get(self._store.references.get(ids))
+
+        short = len(self._engine.tokenize(question).ids) <= CHUNK_TOKENS
+        prompt = None if short else self._memories_for(question, collection, [], Trace())
+        messages = self._messages(question, history, collection, [])
+        return with_needed(self._engine, messages, as_read(answer.reads, memories, prompt), answer)
 
     def score(self, question: str, answer: str, collection: str, *, mode: Mode = "memory") -> Score:
         """What the model thinks of a known answer, given what `ask` would give it. Nothing is declined."""
@@ -231,6 +249,7 @@ class Asker:
             self._fingerprint,
             mode,
             self._engine.format.to_json(),
+            info.heads,
         )
 
 

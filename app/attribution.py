@@ -41,10 +41,10 @@ def stretch_read(read: Read, found: Mapping[int, Retrieved]) -> StretchRead:
     memories = []
     for mass in read.memories:
         row = found[mass.key].row
-        body = mass.tokens[row.header_tokens :]
+        plain, weighted = mass.tokens[row.header_tokens :], mass.weighted_tokens[row.header_tokens :]
         tokens = [
-            TokenAttention(int(start), int(end), float(value))
-            for (start, end), value in zip(row.token_offsets, body, strict=True)
+            TokenAttention(int(start), int(end), float(attention), float(read))
+            for (start, end), attention, read in zip(row.token_offsets, plain, weighted, strict=True)
         ]
         memories.append(
             MemoryRead(
@@ -57,6 +57,7 @@ def stretch_read(read: Read, found: Mapping[int, Retrieved]) -> StretchRead:
                 retrieval_score=found[mass.key].hit.score,
                 attention=mass.attention,
                 tokens=tokens,
+                read=mass.weighted,
             )
         )
     memories.sort(key=lambda memory: -memory.attention)
@@ -71,9 +72,12 @@ def citations(store: Store, reads: Sequence[StretchRead], found: Mapping[int, Re
     if not total:  # stopped before the first token
         return []
     mass: defaultdict[int, float] = defaultdict(float)
+    weighted: defaultdict[int, float] = defaultdict(float)
     for read in reads:
         for memory in read.memories:
-            mass[memory.reference_id] += memory.attention * (read.to_token - read.from_token) / total
+            share = (read.to_token - read.from_token) / total
+            mass[memory.reference_id] += memory.attention * share
+            weighted[memory.reference_id] += memory.read * share
     weight = {
         key: value * found[key].hit.score * math.exp(COSINE_SHARPNESS * (found[key].hit.cosine or 0.0))
         for key, value in mass.items()
@@ -81,15 +85,15 @@ def citations(store: Store, reads: Sequence[StretchRead], found: Mapping[int, Re
     ranked = sorted(weight, key=lambda key: -weight[key])
     kept = [key for key in ranked if weight[key] >= CITED_SHARE * weight[ranked[0]]]
     rows = store.references.get(kept)
-    return [citation(store, n, row, mass[row.id]) for n, row in enumerate(rows, 1)]
+    return [citation(store, n, row, mass[row.id], weighted[row.id]) for n, row in enumerate(rows, 1)]
 
 
 def nearest_passages(store: Store, rows: Sequence[ReferenceRow]) -> list[Citation]:
     """Retrieved passages in their order, without any attention: nothing of them was read as memories."""
-    return [citation(store, n, row, 0.0) for n, row in enumerate(rows, 1)]
+    return [citation(store, n, row) for n, row in enumerate(rows, 1)]
 
 
-def citation(store: Store, n: int, row: ReferenceRow, attention: float) -> Citation:
+def citation(store: Store, n: int, row: ReferenceRow, attention: float = 0.0, read: float = 0.0) -> Citation:
     return Citation(
         n=n,
         document_id=row.document_id,
@@ -101,6 +105,7 @@ def citation(store: Store, n: int, row: ReferenceRow, attention: float) -> Citat
         text=row.text,
         rects=passage_rectangles(store, row.document_id, row.page, [(row.start, row.end)])[0],
         attention=attention,
+        read=read,
     )
 
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from app.adding import Added, add_file
-from app.answer import AnswerEvent, Mode, Rect
+from app.answer import Answer, AnswerEvent, Mode, Rect
 from app.asking import Asker
 from app.attribution import passage_rectangles
 from app.errors import AttestError, NothingToAsk, NotReady, for_people
@@ -259,8 +259,9 @@ class Service:
         max_tokens: int = 128,
         stop: threading.Event | None = None,
         client: str = "",
+        evidence: bool = False,
     ) -> Iterator[AnswerEvent]:
-        """Stream an answer; `client` is who asks, since clients take turns.
+        """Stream an answer; `client` is who asks, since clients take turns. evidence: with `needed` measured.
 
         Raises NothingToAsk, NotReady, MemoryRefused or AttestError.
         """
@@ -278,9 +279,21 @@ class Service:
                 max_tokens=max_tokens,
                 stop=stop,
                 client=client,
+                evidence=evidence,
             )
             with closing(stream):  # type: ignore[type-var]  # it is a generator
                 yield from stream
+
+    def needed(
+        self, question: str, collection: str, answer: Answer, *, history: Sequence[tuple[str, str]] = ()
+    ) -> Answer:
+        """An answer that was given, with `needed` of its citations and sentences measured; as it is if it
+        read no memories. References that were deleted since are missing from what it reads. Raises NotReady
+        or AttestError.
+        """
+        asker = self.asker()
+        with for_people():
+            return asker.needed(question, collection, answer, history=history)
 
     def _check_askable(self, collection: str) -> None:
         with for_people():

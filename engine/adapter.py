@@ -3,6 +3,7 @@
     adapter_config.json, adapter_model.safetensors    as peft writes them
     attest.json    {"base": hash of the weights it belongs to, "format": the memory format it reads best,
                     "trained": anything}
+    heads.json     which attention heads tell what an answer depends on, if they were fitted (`engine.heads`)
 
 Knows plain LoRA only, W + scale * B @ A: torch merges it into the weights at load (`engine.loading`),
 llama.cpp reads a merged copy of its file (`engine.llama.merging`). Every other kind is refused. Knows
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from engine.errors import AdapterInvalid, AdapterMismatch
 from engine.format import MemoryFormat
+from engine.heads import HeadWeights
 from engine.registry import adapter_folder
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ _INITIALISED = (True, False, "gaussian", "orthogonal", "eva")  # the others chan
 class Adapter:
     """name: of the folder. hash: SHA-256 (hex) over peft's two files. base: hash of the weights that it was
     trained on (`engine.loading.LoadedModel.weights_hash`). format: the default memory format with it.
-    rank: rows of A and columns of B. scale: what B @ A is multiplied with.
+    rank: rows of A and columns of B. scale: what B @ A is multiplied with. heads: None if none were fitted.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Adapter:
     format: MemoryFormat
     rank: int
     scale: float
+    heads: HeadWeights | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -83,7 +86,8 @@ class Adapter:
         for name in (CONFIG, TENSORS):
             with (folder / name).open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
-        return cls(folder, folder.name, digest.hexdigest(), base, fmt, rank, scale)
+        heads = HeadWeights.open(folder)
+        return cls(folder, folder.name, digest.hexdigest(), base, fmt, rank, scale, heads)
 
     def check(self, weights: str) -> None:
         """Raises AdapterMismatch unless it was trained on the weights of this hash."""

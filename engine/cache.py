@@ -71,6 +71,11 @@ class ContextCache(Cache):  # type: ignore[misc]
         """Columns in use."""
         return int(self.layers[0].length)
 
+    def shorten(self, length: int) -> None:
+        """Forget all columns behind the first `length`."""
+        for layer in self.layers:
+            layer.length = length
+
     def fill(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Put already rotated keys and values, (L, H, P, D) each, at the front of an empty cache."""
         for layer, key, value in zip(self.layers, keys, values, strict=True):

@@ -6,7 +6,7 @@ the last prompt chunk. `score` is the same walk over a known answer in one forwa
 and obvious to read; the tests hold the two together.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,13 @@ from engine.protocol import (
     KeyedMemory,
     MemoriesFor,
     MemoryMass,
+    Needed,
     Read,
     Score,
     Token,
     TokenMass,
 )
-from engine.reader import MemoryBlock, ReadPass, Recorder, load
+from engine.reader import Attended, MemoryBlock, ReadPass, Recorder, load
 from engine.sampling import Sampler, log_probabilities
 from engine.transformer import Transformer
 
@@ -33,7 +34,8 @@ from engine.transformer import Transformer
 class Session:
     """One prompt and its answer over a context cache.
 
-    memories_for None is the stock model: no prefix, positions from 0, nothing read.
+    memories_for None is the stock model: no prefix, positions from 0, nothing read. heads: weights of
+    `engine.heads`, (memory layers, query heads).
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class Session:
         prompt: Sequence[int],
         answer_tokens: int,
         memories_for: MemoriesFor | None,
+        heads: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self.transformer, self.format, self.memories_for = transformer, fmt, memories_for
+        self.heads = heads
         self.prompt = list(prompt)
         self.prefix = len(transformer.prefix) if memories_for is not None else 0
         self.start = transformer.context_start(fmt) if memories_for is not None else 0
@@ -59,18 +63,21 @@ class Session:
         return list({keyed.key: keyed for keyed in self.memories_for(chunk)}.values())
 
     def forward(
-        self, ids: Sequence[int], block: MemoryBlock | None, slots: torch.Tensor | None, rows: slice
-    ) -> tuple[torch.Tensor, Recorder]:
-        """Run `ids` through the model after what the cache holds: hidden states (T, hidden), the record."""
+        self,
+        ids: Sequence[int],
+        block: MemoryBlock | None,
+        slots: torch.Tensor | None,
+        recorder: Recorder | None = None,
+    ) -> torch.Tensor:
+        """Run `ids` through the model after what the cache holds: hidden states (T, hidden)."""
         device = self.transformer.device
         first = self.start + self.cache.length - self.prefix
         positions = torch.arange(first, first + len(ids), device=device)
-        recorder = Recorder(rows)
         attest = ReadPass(self.transformer, self.format, positions, block, slots, recorder)
         hidden = self.transformer.hidden(
             torch.tensor([list(ids)], device=device), positions, attest, self.cache
         )
-        return hidden[0], recorder
+        return hidden[0]
 
     def plan(self, sets: Sequence[Sequence[KeyedMemory]], chunk_of: Sequence[int]) -> "Plan":
         """Load the union of the chunks' memories once, and say which token sees which."""
@@ -89,21 +96,26 @@ class Session:
         for row, chosen in enumerate(sets):
             for place, keyed in enumerate(chosen):
                 table[row, slot_of[keyed.key, place if self.format.positions == "serial" else 0]] = True
-        slots = None if bool(table.all()) else table[list(chunk_of)].to(self.transformer.device)
-        return Plan(memories, block, slots, [torch.nonzero(row).flatten().tolist() for row in table])
+        return Plan(memories, block, table[list(chunk_of)].to(self.transformer.device), table)
 
 
 class Plan:
-    """What `Session.plan` found: `memories` by slot, their block, who sees what, and each chunk's slots."""
+    """What `Session.plan` found: `memories` by slot, their block, and who sees what.
+
+    seen: (T, slots) bool, by token. slots: the same, or None where everybody sees all. of_chunk: (chunks,
+    slots).
+    """
 
     def __init__(
         self,
         memories: list[KeyedMemory],
         block: MemoryBlock | None,
-        slots: torch.Tensor | None,
-        slots_of_chunk: list[list[int]],
+        seen: torch.Tensor,
+        of_chunk: torch.Tensor,
     ) -> None:
-        self.memories, self.block, self.slots, self.slots_of_chunk = memories, block, slots, slots_of_chunk
+        self.memories, self.block, self.seen = memories, block, seen
+        self.slots = None if bool(of_chunk.all()) else seen
+        self.slots_of_chunk: list[list[int]] = [torch.nonzero(row).flatten().tolist() for row in of_chunk]
 
 
 class Stretch:
@@ -114,18 +126,26 @@ class Stretch:
         self.memories = list(memories)
         self.prefix, self.prompt = prefix, prompt
         self.on_tokens = np.zeros((len(self.memories), REFERENCE_TOKENS), dtype=np.float64)
+        self.weighted = np.zeros_like(self.on_tokens)
+        self.heads: npt.NDArray[np.float64] | None = None  # (memories, layers, query heads)
         self.per_token: list[TokenMass] = []
 
-    def add(self, memory: torch.Tensor, context: torch.Tensor) -> None:
-        """memory (slots, REFERENCE_TOKENS) of this stretch's memories in order; context (S,)."""
-        self.on_tokens += memory.numpy()
+    def add(self, attended: Attended, row: int, slots: Sequence[int]) -> None:
+        """The next token's row. slots: of this stretch's memories, in their order."""
+        own, context = list(slots), attended.context[row]
+        tokens, weighted = attended.tokens[row, own], attended.weighted[row, own]
+        self.on_tokens += tokens
+        self.weighted += weighted
+        heads = attended.heads[row, own].astype(np.float64)
+        self.heads = heads if self.heads is None else self.heads + heads
         asked = self.prefix + self.prompt
         self.per_token.append(
             TokenMass(
-                memories=tuple(memory.sum(dim=1).tolist()),
+                memories=tuple(tokens.sum(axis=1).tolist()),
                 question=float(context[self.prefix : asked].sum()),
                 answer=float(context[asked:].sum()),
                 prefix=float(context[: self.prefix].sum()),
+                weighted=tuple(weighted.sum(axis=1).tolist()),
             )
         )
 
@@ -133,8 +153,18 @@ class Stretch:
         count = len(self.per_token)
         masses = []
         for i, keyed in enumerate(self.memories):
-            tokens = (self.on_tokens[i] / count)[: keyed.memory.length].astype(np.float32)
-            masses.append(MemoryMass(keyed.key, float(self.on_tokens[i].sum() / count), tokens))
+            assert self.heads is not None
+            length = keyed.memory.length
+            masses.append(
+                MemoryMass(
+                    keyed.key,
+                    float(self.on_tokens[i].sum() / count),
+                    (self.on_tokens[i] / count)[:length].astype(np.float32),
+                    (self.heads[i] / count).astype(np.float32),
+                    float(self.weighted[i].sum() / count),
+                    (self.weighted[i] / count)[:length].astype(np.float32),
+                )
+            )
         return Read(
             self.from_token,
             self.from_token + count,
@@ -170,11 +200,10 @@ def generate(
     sampler = Sampler(options, end_tokens)
     sets, chunk_of = prompt_sets(session, decode)
     plan = session.plan(sets, chunk_of)
-    last = slice(len(session.prompt) - 1, None)
-    hidden, recorder = session.forward(session.prompt, plan.block, plan.slots, last)
+    recorder = Recorder(slice(len(session.prompt) - 1, None), session.heads)
+    hidden = session.forward(session.prompt, plan.block, plan.slots, recorder)
     own = plan.slots_of_chunk[-1]
-    memory, context = recorder.result()
-    memory = memory[:, own]
+    attended, slots = recorder.result(), own
     block = plan.block if plan.block is None or len(own) == plan.block.slots else plan.block.select(own)
     if not own:
         block = None
@@ -185,7 +214,7 @@ def generate(
         if token in end_tokens or options.stop.is_set():
             break
         generated.append(token)
-        stretch.add(memory[0], context[0])
+        stretch.add(attended, 0, slots)
         yield Token(token, text_of(token))
         if len(generated) >= options.max_tokens:
             break
@@ -195,8 +224,9 @@ def generate(
             chosen = session.ask(Chunk(index, "answer", decode(generated[-CHUNK_TOKENS:])))
             block = session.plan([chosen], [0]).block
             stretch = Stretch(len(generated), chosen, session.prefix, len(session.prompt))
-        hidden, recorder = session.forward([token], block, None, slice(0, 1))
-        memory, context = recorder.result()
+        recorder = Recorder(slice(0, 1), session.heads)
+        hidden = session.forward([token], block, None, recorder)
+        attended, slots = recorder.result(), list(range(len(stretch.memories)))
     if stretch.per_token:
         yield stretch.read()
 
@@ -211,24 +241,50 @@ def teacher_forced(
     session: Session, answer: Sequence[int], decode: Decode
 ) -> tuple[npt.NDArray[np.float32], tuple[Read, ...]]:
     """Logits (tokens, vocabulary) of a known answer and its reads, in one forward pass."""
+    prompt, ids = len(session.prompt), [*session.prompt, *answer[:-1]]
+    plan, first = known_plan(session, answer, decode)
+    recorder = Recorder(slice(prompt - 1, None), session.heads)
+    hidden = session.forward(ids, plan.block, plan.slots, recorder)
+    logits: npt.NDArray[np.float32] = session.transformer.logits(hidden[prompt - 1 :]).cpu().numpy()
+    attended = recorder.result()
+    reads = []
+    for i in range(-(-len(answer) // CHUNK_TOKENS)):
+        own = plan.slots_of_chunk[first + i]
+        stretch = Stretch(i * CHUNK_TOKENS, [plan.memories[j] for j in own], session.prefix, prompt)
+        for t in range(i * CHUNK_TOKENS, min((i + 1) * CHUNK_TOKENS, len(answer))):
+            stretch.add(attended, t, own)
+        reads.append(stretch.read())
+    return logits, tuple(reads)
+
+
+def known_plan(session: Session, answer: Sequence[int], decode: Decode) -> tuple[Plan, int]:
+    """Who reads what in a known answer, and the chunk whose memories its first stretch reads."""
     sets, chunk_of = prompt_sets(session, decode)
-    prompt, stretches = len(session.prompt), -(-len(answer) // CHUNK_TOKENS)
     first = len(sets) - 1  # the first stretch reads what the last prompt chunk read
-    for i in range(1, stretches):
+    for i in range(1, -(-len(answer) // CHUNK_TOKENS)):
         text = decode(answer[(i - 1) * CHUNK_TOKENS : i * CHUNK_TOKENS])
         sets.append(session.ask(Chunk(first + i, "answer", text)))
     # token t of the answer is predicted at row prompt - 1 + t, which belongs to the stretch of t
     chunk_of += [first + (t + 1) // CHUNK_TOKENS for t in range(len(answer) - 1)]
-    plan = session.plan(sets, chunk_of)
-    ids = [*session.prompt, *answer[:-1]]
-    hidden, recorder = session.forward(ids, plan.block, plan.slots, slice(prompt - 1, None))
-    logits: npt.NDArray[np.float32] = session.transformer.logits(hidden[prompt - 1 :]).cpu().numpy()
-    memory, context = recorder.result()
-    reads = []
-    for i in range(stretches):
-        own = plan.slots_of_chunk[first + i]
-        stretch = Stretch(i * CHUNK_TOKENS, [plan.memories[j] for j in own], session.prefix, prompt)
-        for t in range(i * CHUNK_TOKENS, min((i + 1) * CHUNK_TOKENS, len(answer))):
-            stretch.add(memory[t, own], context[t])
-        reads.append(stretch.read())
-    return logits, tuple(reads)
+    return session.plan(sets, chunk_of), first
+
+
+def needed(
+    session: Session, answer: Sequence[int], decode: Decode, groups: Sequence[Collection[int]], kept: int
+) -> Needed:
+    """Log-probabilities of a known answer, with each group of memories (their keys) left out, in turn.
+
+    kept: tokens of the prompt that are computed once, with all memories.
+    """
+    prompt, ids = len(session.prompt), [*session.prompt, *answer[:-1]]
+    plan, _ = known_plan(session, answer, decode)
+    if kept:
+        session.forward(ids[:kept], plan.block, plan.seen[:kept])
+    begun, found = session.cache.length, []
+    for group in ((), *groups):
+        left = torch.tensor([keyed.key not in group for keyed in plan.memories], dtype=torch.bool)
+        session.cache.shorten(begun)
+        hidden = session.forward(ids[kept:], plan.block, plan.seen[kept:] & left.to(plan.seen.device))
+        logits = session.transformer.logits(hidden[prompt - 1 - kept :]).cpu().numpy()
+        found.append(log_probabilities(logits, answer))
+    return Needed(found[0], np.stack(found[1:]) if groups else np.empty((0, len(answer)), np.float32))

@@ -7,7 +7,7 @@ the question, and attention is that share. Deterministic, milliseconds, and no c
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from engine.protocol import (
     MemoriesFor,
     MemoryMass,
     Message,
+    Needed,
     Read,
     Score,
     Token,
@@ -91,6 +92,23 @@ class FakeEngine:
         values = np.array([-0.1 if token in known else -5.0 for token in ids], dtype=np.float32)
         return Score(values, (_read(question, memories, 0, len(ids)),))
 
+    def needed(
+        self,
+        messages: Sequence[Message],
+        answer: str,
+        memories_for: MemoriesFor,
+        groups: Sequence[Collection[int]],
+    ) -> Needed:
+        keyed = list(memories_for(Chunk(0, "prompt", messages[-1].content)))
+
+        def without(group: Collection[int]) -> npt.NDArray[np.float32]:
+            left = [each for each in keyed if each.key not in group]
+            return self.score(messages, answer, lambda chunk: left).log_probabilities
+
+        shape = (len(groups), len(self.tokenize(answer).ids))
+        each = np.array([without(group) for group in groups], dtype=np.float32)
+        return Needed(without(()), each.reshape(shape))
+
 
 def _id(piece: str) -> int:
     if not piece.isascii():
@@ -137,9 +155,9 @@ def _read(question: str, memories: Sequence[KeyedMemory], first: int, last: int)
     for keyed, overlap in zip(memories, overlaps, strict=True):
         mass = share * overlap / sum(overlaps)
         tokens = np.full(keyed.memory.length, mass / keyed.memory.length, dtype=np.float32)
-        masses.append(MemoryMass(keyed.key, mass, tokens))
-    rest = 1 - share
-    each = TokenMass(tuple(m.attention for m in masses), rest / 2, rest / 4, rest / 4)
+        masses.append(MemoryMass(keyed.key, mass, tokens, np.full((1, 1), mass, np.float32), mass, tokens))
+    rest, shares = 1 - share, tuple(mass.attention for mass in masses)
+    each = TokenMass(shares, rest / 2, rest / 4, rest / 4, shares)
     return Read(first, last, tuple(masses), rest / 2, rest / 4, rest / 4, (each,) * (last - first))
 
 

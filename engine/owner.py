@@ -16,7 +16,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,7 @@ from engine.protocol import (
     GenerateOptions,
     MemoriesFor,
     Message,
+    Needed,
     Queued,
     Read,
     Score,
@@ -130,6 +131,15 @@ class SharedEngine:
 
     def score(self, messages: Sequence[Message], answer: str, memories_for: MemoriesFor | None) -> Score:
         return self._again(lambda engine: engine.score(messages, answer, memories_for))
+
+    def needed(
+        self,
+        messages: Sequence[Message],
+        answer: str,
+        memories_for: MemoriesFor,
+        groups: Sequence[Collection[int]],
+    ) -> Needed:
+        return self._again(lambda engine: engine.needed(messages, answer, memories_for, groups))
 
     def generate(
         self, messages: Sequence[Message], memories_for: MemoriesFor | None, options: GenerateOptions

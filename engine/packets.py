@@ -22,6 +22,7 @@ from engine.protocol import (
     KeyedMemory,
     MemoryMass,
     Message,
+    Needed,
     Read,
     Score,
     TokenMass,
@@ -160,30 +161,43 @@ def options_in(fields: Mapping[str, Any], client: str) -> GenerateOptions:
 
 
 def read_out(read: Read, at: str = "") -> tuple[Fields, Packed]:
-    """Arrays are named `at` + number of the memory, and `at` + "each" for (tokens, memories + 3) masses."""
+    """Arrays are named `at` + number of the memory for (2, length), plain and weighted, with ".heads" behind
+    for (layers, query heads), and `at` + "each" for (tokens, 2 x memories + 3).
+    """
     fields = {
         name: getattr(read, name) for name in ("from_token", "to_token", "question", "answer", "prefix")
     }
     fields |= {"keys": [int(each.key) for each in read.memories]}
-    fields |= {"masses": [float(each.attention) for each in read.memories]}
-    rows = [[*each.memories, each.question, each.answer, each.prefix] for each in read.per_token]
-    packed: Packed = {f"{at}{i}": each.tokens for i, each in enumerate(read.memories)}
-    packed[f"{at}each"] = np.array(rows, dtype=np.float64).reshape(len(rows), len(read.memories) + 3)
+    fields |= {"masses": [[float(each.attention), float(each.weighted)] for each in read.memories]}
+    rows = [
+        [*each.memories, each.question, each.answer, each.prefix, *each.weighted] for each in read.per_token
+    ]
+    packed: Packed = {}
+    for i, each in enumerate(read.memories):
+        packed[f"{at}{i}"] = np.stack([each.tokens, each.weighted_tokens])
+        packed[f"{at}{i}.heads"] = each.heads
+    packed[f"{at}each"] = np.array(rows, dtype=np.float64).reshape(len(rows), 2 * len(read.memories) + 3)
     return fields, packed
 
 
 def read_in(fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], at: str = "") -> Read:
     with reading():
-        masses = zip(fields["keys"], fields["masses"], strict=True)
-        memories = tuple(
-            MemoryMass(int(key), float(mass), arrays[f"{at}{i}"]) for i, (key, mass) in enumerate(masses)
-        )
-        per_token = tuple(
-            TokenMass(tuple(row[:-3]), row[-3], row[-2], row[-1]) for row in arrays[f"{at}each"].tolist()
-        )
+        memories = []
+        for i, (key, mass) in enumerate(zip(fields["keys"], fields["masses"], strict=True)):
+            (attention, weighted), (tokens, weighted_tokens) = mass, arrays[f"{at}{i}"]
+            heads = arrays[f"{at}{i}.heads"]
+            memories.append(
+                MemoryMass(int(key), float(attention), tokens, heads, float(weighted), weighted_tokens)
+            )
+        per_token = tuple(_token_in(row, len(memories)) for row in arrays[f"{at}each"].tolist())
         question, answer, prefix = (float(fields[name]) for name in ("question", "answer", "prefix"))
         first, last = int(fields["from_token"]), int(fields["to_token"])
-        return Read(first, last, memories, question, answer, prefix, per_token)
+        return Read(first, last, tuple(memories), question, answer, prefix, per_token)
+
+
+def _token_in(row: Sequence[float], memories: int) -> TokenMass:
+    question, answer, prefix = row[memories : memories + 3]
+    return TokenMass(tuple(row[:memories]), question, answer, prefix, tuple(row[memories + 3 :]))
 
 
 def score_out(score: Score) -> tuple[Fields, Packed]:
@@ -200,3 +214,20 @@ def score_in(frame: Frame) -> Score:
     with reading():
         reads = [read_in(fields, frame.arrays, f"{i}.") for i, fields in enumerate(frame.fields["reads"])]
         return Score(frame.arrays["log_probabilities"], tuple(reads))
+
+
+def groups_in(fields: Mapping[str, Any]) -> list[list[int]]:
+    with reading():
+        return [[int(key) for key in group] for group in fields["groups"]]
+
+
+def needed_out(needed: Needed) -> Packed:
+    return {"with": needed.log_probabilities, "without": needed.without}
+
+
+def needed_in(frame: Frame) -> Needed:
+    with reading():
+        whole, without = frame.arrays["with"], frame.arrays["without"]
+        if without.shape[1:] != whole.shape:
+            raise FrameInvalid("log-probabilities of another answer; the connection is closed")
+        return Needed(whole, without)

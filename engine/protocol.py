@@ -6,7 +6,7 @@ five memories with a key for each, which comes back in the reads.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -23,7 +23,8 @@ class EngineInfo:
 
     context_tokens: most tokens that the prefix, the memories' positions, the prompt and the answer may
         take together. parallel: answers that it can generate at once. refusal: why this model cannot
-        read or write memories, in words; it then answers without them.
+        read or write memories, in words; it then answers without them. heads: id of the head weights behind
+        `MemoryMass.weighted` (engine.heads); None where it is the plain mean.
     """
 
     backend: str
@@ -36,6 +37,7 @@ class EngineInfo:
     context_tokens: int
     parallel: int = 1
     refusal: str | None = None
+    heads: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,24 +108,32 @@ class MemoryMass:
 
     attention: mean over memory layers, query heads and the tokens of the stretch, 0..1.
     tokens: (length,) float32, the same mass spread over the reference's tokens; its sum is `attention`.
+    heads: (memory layers, query heads) float32, mean over the tokens of the stretch; its mean is `attention`.
+    weighted: mean of `heads` by the weights of `engine.heads`, 0..1; `attention` itself where there are none.
+    weighted_tokens: as `tokens`, of `weighted`.
     """
 
     key: int
     attention: float
     tokens: npt.NDArray[np.float32]
+    heads: npt.NDArray[np.float32]
+    weighted: float
+    weighted_tokens: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class TokenMass:
     """Attention of one generated token: memories (in the order of `Read.memories`), question, answer, prefix.
 
-    The four parts sum to 1: they are one softmax, averaged over memory layers and query heads.
+    The four parts sum to 1: they are one softmax, averaged over memory layers and query heads. weighted: on
+    the memories, by the weights of `engine.heads`.
     """
 
     memories: tuple[float, ...]
     question: float
     answer: float
     prefix: float
+    weighted: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -149,6 +159,18 @@ class Score:
 
     log_probabilities: npt.NDArray[np.float32]
     reads: tuple[Read, ...]
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What an answer loses without some of its memories; a group's need is the difference of the two, summed.
+
+    log_probabilities: (tokens,) float32 in nats, with all memories. without: (groups, tokens), with each
+    group left out. Tokens are those of `Engine.tokenize` of the answer.
+    """
+
+    log_probabilities: npt.NDArray[np.float32]
+    without: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -207,6 +229,21 @@ class Engine(Protocol):
 
     def score(self, messages: Sequence[Message], answer: str, memories_for: MemoriesFor | None) -> Score:
         """Log-probability of `answer` and what reading it attends to, without generating."""
+        ...
+
+    def needed(
+        self,
+        messages: Sequence[Message],
+        answer: str,
+        memories_for: MemoriesFor,
+        groups: Sequence[Collection[int]],
+    ) -> Needed:
+        """What `answer` loses when a group of memories (their keys) is not there while it is written.
+
+        The question has read everything in any case, as when memories are swapped while decoding: only the
+        prompt's last token, which predicts the answer's first, and the answer are computed without the group.
+        `memories_for` is asked once for each chunk.
+        """
         ...
 
 

@@ -12,7 +12,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from engine.format import Fingerprint, MemoryFormat
@@ -26,6 +26,7 @@ from engine.protocol import (
     KeyedMemory,
     MemoriesFor,
     Message,
+    Needed,
     Queued,
     Read,
     Score,
@@ -222,7 +223,8 @@ class QueuedEngine:
                 yield Queued(ahead)
             if options.stop.is_set():
                 return
-            stream = self._engine.generate(messages, self._asking(memories_for), options)
+            asking = None if memories_for is None else self._asking(memories_for)
+            stream = self._engine.generate(messages, asking, options)
             with closing(stream):  # type: ignore[type-var]  # engines' streams are generators
                 yield from stream
         finally:
@@ -230,12 +232,22 @@ class QueuedEngine:
 
     def score(self, messages: Sequence[Message], answer: str, memories_for: MemoriesFor | None) -> Score:
         with self.queue.turn(""):
-            return self._engine.score(messages, answer, self._asking(memories_for))
+            return self._engine.score(
+                messages, answer, None if memories_for is None else self._asking(memories_for)
+            )
 
-    def _asking(self, memories_for: MemoriesFor | None) -> MemoriesFor | None:
+    def needed(
+        self,
+        messages: Sequence[Message],
+        answer: str,
+        memories_for: MemoriesFor,
+        groups: Sequence[Collection[int]],
+    ) -> Needed:
+        with self.queue.turn(""):
+            return self._engine.needed(messages, answer, self._asking(memories_for), groups)
+
+    def _asking(self, memories_for: MemoriesFor) -> MemoriesFor:
         """`memories_for`, during which `write` is part of the answer that holds the place."""
-        if memories_for is None:
-            return None
 
         def asked(chunk: Chunk) -> Sequence[KeyedMemory]:
             self._inside.answer = True

@@ -9,6 +9,8 @@ softmax gives the attention mass that is reported: nothing is estimated afterwar
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from engine.codec import decode
@@ -96,40 +98,79 @@ def load(
     )
 
 
+@dataclass(frozen=True)
+class Attended:
+    """Attention of R query rows, float32, R first.
+
+    tokens (R, slots, REFERENCE_TOKENS), context (R, S): mean over memory layers and query heads; together a
+    row sums to 1. heads: (R, slots, memory layers, query heads), mass on each memory. weighted: as `tokens`,
+    but the head-weighted mean; the same numbers where no head weights are known.
+    """
+
+    tokens: npt.NDArray[np.float32]
+    context: npt.NDArray[np.float32]
+    heads: npt.NDArray[np.float32]
+    weighted: npt.NDArray[np.float32]
+
+
 class Recorder:
     """Adds up the attention of chosen query rows over memory layers and query heads.
 
-    memory: (R, slots * REFERENCE_TOKENS) float32 and context: (R, S) float32; rows of both together sum
-    to 1 once divided by `weight`.
+    heads: (memory layers, query heads) weights that sum to 1; None for none.
     """
 
-    def __init__(self, rows: slice) -> None:
-        self.rows = rows
-        self.memory: torch.Tensor | None = None
-        self.context: torch.Tensor | None = None
-        self.weight = 0
+    def __init__(self, rows: slice, heads: npt.NDArray[np.float32] | None = None) -> None:
+        self.rows, self.weights = rows, heads
+        self.memory: torch.Tensor | None = None  # (R, slots * REFERENCE_TOKENS), as `weighted`
+        self.weighted: torch.Tensor | None = None
+        self.context: torch.Tensor | None = None  # (R, S)
+        self.heads: list[torch.Tensor] = []  # (query heads, R, slots) of each layer
+        self.count = 0
 
     def add(self, weights: torch.Tensor, tokens: torch.Tensor | None, slots: int) -> None:
-        """weights (H, G, T, N + S) of one layer; tokens (H, N) where the first N columns are memories."""
+        """weights (H, G, T, N + S) of the next memory layer; tokens (H, N) where the first N columns are
+        memories.
+        """
         heads, groups = weights.shape[:2]
-        chosen = weights[:, :, self.rows].sum(dim=1)  # (H, R, N + S)
-        self.weight += heads * groups
-        columns = 0 if tokens is None else tokens.shape[1]
-        context = chosen[:, :, columns:].sum(dim=0)
+        chosen = weights[:, :, self.rows]
+        summed = chosen.sum(dim=1)  # (H, R, N + S)
+        rows, columns = summed.shape[1], 0 if tokens is None else tokens.shape[1]
+        context = summed[:, :, columns:].sum(dim=0)
         self.context = context if self.context is None else self.context + context
-        rows = chosen.shape[1]
-        if self.memory is None:
+        if self.memory is None or self.weighted is None:
             self.memory = chosen.new_zeros(rows, slots * REFERENCE_TOKENS)
+            self.weighted = self.memory.clone()
+        on_slots = chosen.new_zeros(heads * groups, rows, slots)
         if tokens is not None:
             index = tokens.reshape(1, -1).expand(rows, -1)
-            self.memory.scatter_add_(1, index, chosen[:, :, :columns].transpose(0, 1).reshape(rows, -1))
+            self.memory.scatter_add_(1, index, _by_row(summed[:, :, :columns]))
+            # the columns of a memory are its own in every head
+            on_slots.index_add_(2, tokens[0] // REFERENCE_TOKENS, chosen[..., :columns].flatten(0, 1))
+            if self.weights is not None and (own := self.weights[len(self.heads)]).any():
+                share = torch.from_numpy(own).to(chosen).view(heads, groups, 1, 1)
+                weighted = (chosen[..., :columns] * share).sum(dim=1)
+                self.weighted.scatter_add_(1, index, _by_row(weighted))
+        self.heads.append(on_slots)
+        self.count += heads * groups
 
-    def result(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean mass: memory (R, slots, REFERENCE_TOKENS) and context (R, S), float32 on the CPU."""
-        if self.memory is None or self.context is None:
+    def result(self) -> Attended:
+        """On the CPU."""
+        if self.memory is None or self.context is None or self.weighted is None:
             raise RuntimeError("no memory layer has run")
-        memory = self.memory.view(self.memory.shape[0], -1, REFERENCE_TOKENS)
-        return (memory / self.weight).cpu(), (self.context / self.weight).cpu()
+        mean = self.memory / self.count
+        weighted = mean if self.weights is None else self.weighted
+        shape = (mean.shape[0], -1 if mean.shape[1] else 0, REFERENCE_TOKENS)
+        return Attended(
+            mean.view(shape).cpu().numpy(),
+            (self.context / self.count).cpu().numpy(),
+            torch.stack(self.heads).permute(2, 3, 0, 1).cpu().numpy(),
+            weighted.view(shape).cpu().numpy(),
+        )
+
+
+def _by_row(summed: torch.Tensor) -> torch.Tensor:
+    """(H, R, N) -> (R, H * N)."""
+    return summed.transpose(0, 1).flatten(1)
 
 
 class ReadPass:

@@ -8,7 +8,7 @@ own, taken from a few that are kept open.
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ from engine.protocol import (
     GenerateOptions,
     MemoriesFor,
     Message,
+    Needed,
     Queued,
     Read,
     Score,
@@ -137,6 +138,24 @@ class RemoteEngine:
             if frame.kind != "score":
                 raise FrameInvalid("the engine's process answered something else; the connection is closed")
             return packets.score_in(frame)
+
+    def needed(
+        self,
+        messages: Sequence[Message],
+        answer: str,
+        memories_for: MemoriesFor,
+        groups: Sequence[Collection[int]],
+    ) -> Needed:
+        fields = {
+            "messages": packets.messages_out(messages),
+            "answer": answer,
+            "groups": [[int(key) for key in group] for group in groups],
+        }
+        with self._connection() as connection:
+            frame = next(self._conversation(connection, "needed", fields, memories_for, threading.Event()))
+            if frame.kind != "needed":
+                raise FrameInvalid("the engine's process answered something else; the connection is closed")
+            return packets.needed_in(frame)
 
     def _conversation(
         self,

@@ -5,6 +5,7 @@
     write + references                -> memories
     generate {messages, options, asks} -> queued* (chunk | token | read | trimmed)* end
     score {messages, answer, asks}    -> chunk* score
+    needed {messages, answer, groups} -> chunk* needed
     chunk {index, part, text} asks the client for memories, which answers: (cold -> memories)* memories
     stop ends the answer that runs; error {name, message} ends any request
     away: nothing has begun here, ask another process
@@ -32,7 +33,7 @@ from engine.wire import Connection, Frame
 
 log = logging.getLogger(__name__)
 
-PROTOCOL = 1
+PROTOCOL = 2
 HELLO_SECONDS = 5.0
 DRAIN_SECONDS = 30.0  # when the owner ends, answers of others that have begun may go on for so long
 ANSWER_SECONDS = 300.0  # a client that takes longer to fetch memories counts as gone
@@ -192,15 +193,19 @@ class Peer:
     def _answer(self, frame: Frame, stop: threading.Event) -> None:
         if frame.kind == "generate":
             self._generate(frame, stop)
-        elif frame.kind == "score":
+        elif frame.kind in ("score", "needed"):
             with packets.reading():
                 answer, asks = frame.fields["answer"], frame.fields["asks"]
                 if type(answer) is not str:
                     raise FrameInvalid("an answer that is no text")
-            score = self._engine.score(
-                packets.messages_in(frame.fields), answer, self._memories_for if asks else None
-            )
-            self.connection.send("score", *packets.score_out(score))
+            messages = packets.messages_in(frame.fields)
+            if frame.kind == "score":
+                score = self._engine.score(messages, answer, self._memories_for if asks else None)
+                self.connection.send("score", *packets.score_out(score))
+            else:
+                groups = packets.groups_in(frame.fields)
+                needed = self._engine.needed(messages, answer, self._memories_for, groups)
+                self.connection.send("needed", None, packets.needed_out(needed))
         elif frame.kind == "tokenize":
             text = frame.fields.get("text")
             if type(text) is not str:

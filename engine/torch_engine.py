@@ -2,14 +2,15 @@
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers.decoders import DecodeStream
 
-from engine import decode, writer
+from engine import decode, heads, writer
 from engine.adapter import Adapter
 from engine.format import Fingerprint, MemoryFormat
 from engine.loading import LoadedModel
@@ -22,6 +23,7 @@ from engine.protocol import (
     KeyedMemory,
     MemoriesFor,
     Message,
+    Needed,
     Read,
     Score,
     Token,
@@ -41,13 +43,21 @@ class TorchEngine:
         self._loaded = loaded
         self.transformer = loaded.transformer
         self._format = fmt or default_format(loaded.transformer.layers, loaded.adapter)
+        adapter = loaded.adapter
+        self._heads = (
+            None
+            if adapter is None
+            else heads.chosen(
+                adapter.heads, loaded.weights_hash, adapter.hash, self._format, loaded.transformer.heads
+            )
+        )
         # Not re-entrant by thread: a stream's steps may be taken by different threads.
         self._lock = threading.Lock()
         self._inside = threading.local()  # set while an answer, which holds the lock, asks for memories
 
     @property
     def info(self) -> EngineInfo:
-        return self._loaded.info
+        return replace(self._loaded.info, heads=None if self._heads is None else self._heads.id)
 
     @property
     def format(self) -> MemoryFormat:
@@ -93,6 +103,19 @@ class TorchEngine:
         logits, reads = self.teacher_forced(messages, tokens, memories_for)
         return Score(log_probabilities(logits, tokens), reads)
 
+    def needed(
+        self,
+        messages: Sequence[Message],
+        answer: str,
+        memories_for: MemoriesFor,
+        groups: Sequence[Collection[int]],
+    ) -> Needed:
+        tokens = self.tokenize(answer).ids
+        prompt, _ = self._prompt(messages, len(tokens), memories_for)
+        with self._lock:
+            session = self._session(prompt, len(tokens), memories_for)
+            return decode.needed(session, tokens, self._text, groups, len(prompt) - 1)
+
     def teacher_forced(
         self, messages: Sequence[Message], tokens: Sequence[int], memories_for: MemoriesFor | None
     ) -> tuple[npt.NDArray[np.float32], tuple[Read, ...]]:
@@ -113,7 +136,8 @@ class TorchEngine:
         self, prompt: Sequence[int], answer_tokens: int, memories_for: MemoriesFor | None
     ) -> decode.Session:
         asked = None if memories_for is None else self._asking(memories_for)
-        return decode.Session(self.transformer, self._format, prompt, answer_tokens, asked)
+        weights = None if self._heads is None else self._heads.array()
+        return decode.Session(self.transformer, self._format, prompt, answer_tokens, asked, weights)
 
     def _asking(self, memories_for: MemoriesFor) -> MemoriesFor:
         """`memories_for`, during which `write` is part of the answer that holds the lock."""

@@ -19,9 +19,16 @@ from engine.opening import BACKENDS, Backend
 @click.option("--mode", type=click.Choice(get_args(Mode)), default="memory", show_default=True)
 @click.option("--backend", type=click.Choice(BACKENDS), help="For this question; else the setting.")
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=128, show_default=True)
+@click.option("--evidence", is_flag=True, help="Measure what the answer loses without each citation.")
 @as_json
 def ask(
-    question: str, collection: str, mode: Mode, backend: Backend | None, max_tokens: int, as_json: bool
+    question: str,
+    collection: str,
+    mode: Mode,
+    backend: Backend | None,
+    max_tokens: int,
+    evidence: bool,
+    as_json: bool,
 ) -> None:
     """Ask a collection. The answer streams; its citations follow.
 
@@ -32,7 +39,8 @@ def ask(
         settings = replace(settings, backend=backend)
     with Service(settings) as service:
         answer: Answer | None = None
-        for event in service.ask(question, collection, mode=mode, max_tokens=max_tokens):
+        asked = service.ask(question, collection, mode=mode, max_tokens=max_tokens, evidence=evidence)
+        for event in asked:
             if isinstance(event, TokenEvent) and not as_json:
                 click.echo(event.text, nl=False)
             elif isinstance(event, QueuedEvent | TrimmedEvent):
@@ -49,7 +57,9 @@ def _answer_lines(answer: Answer) -> list[str]:
     if answer.abstained and answer.citations:
         lines += ["", "Nearest passages:"]
     for cited in answer.citations:
-        share = f"attention {cited.attention:.1%}" if cited.attention else "retrieved"
+        share = f"read {cited.read:.1%}, attention {cited.attention:.1%}" if cited.attention else "retrieved"
+        if cited.needed is not None:
+            share += f", needed {cited.needed:.2f} nats"
         lines += ["", f"[{cited.n}] {cited.document_name}, page {cited.page_label} ({share})"]
         lines.append("    " + " ".join(cited.text.split())[:300])
     tokens = answer.timings.tokens

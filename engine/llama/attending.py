@@ -3,14 +3,17 @@
 A context of its own runs without flash attention, so that each layer's softmax is a node of the graph; the
 decode loop is not slowed. Memories lie in sequences of their own from the start, in a cache that is empty
 before, so it is known which cell is which token of which memory.
+
+What an answer needs comes from the same cache: the prompt stays as it was computed, and the answer alone is
+computed again without some memories, which is no more than not sharing their cells with it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from engine.decode import Stretch
 from engine.errors import ContextOverflow
@@ -19,9 +22,12 @@ from engine.llama.context import Context, Run
 from engine.llama.layout import State
 from engine.llama.model import LlamaModel
 from engine.llama.placing import Placing
-from engine.llama.walk import Segment
+from engine.llama.residents import same
+from engine.llama.walk import Segment, answer_segments
 from engine.llama.watching import Watch
-from engine.protocol import KeyedMemory, Read
+from engine.protocol import KeyedMemory, Needed, Read
+from engine.reader import Attended
+from engine.sampling import log_probabilities
 
 _SOFTMAX = "kq_soft_max"
 _SEQUENCES = 250  # llama.cpp tells 256 apart
@@ -29,6 +35,7 @@ _SEQUENCES = 250  # llama.cpp tells 256 apart
 
 class Attending:
     """Reads of whole answers. compute: entered around each computation, so that others get their turn.
+    heads: weights of `engine.heads`, (layers, query heads).
 
     Not safe to share between threads.
     """
@@ -40,39 +47,88 @@ class Attending:
         prefix: State | None,
         threads: int,
         compute: Callable[[], AbstractContextManager[object]],
+        heads: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self._model, self._placing, self._prefix = model, placing, prefix
-        self._threads, self._compute = threads, compute
+        self._threads, self._compute, self._heads = threads, compute, heads
         self._watch = Watch({_SOFTMAX: None})
         self._context: Context | None = None
+        self._latest: _Latest | None = None
 
     def attend(
-        self, prompt: Sequence[Segment], answer: Sequence[Segment], *, plain: bool
+        self,
+        prompt: Sequence[Segment],
+        tokens: Sequence[int],
+        stretches: Sequence[tuple[KeyedMemory, ...]],
+        *,
+        plain: bool,
     ) -> tuple[npt.NDArray[np.float32], tuple[Read, ...]]:
         """Logits (tokens, vocabulary) from which each token of the answer was picked, and its reads.
 
-        plain: the stock model, without prefix; its reads have the question and the answer only.
+        stretches: what each 64 tokens of the answer read. plain: the stock model, without prefix; its reads
+        have the question and the answer only.
         """
-        run = _Pass(self._ready(prompt, answer), self._watch, None if plain else self._placing, self._prefix)
-        with self._compute():
-            run.load((*prompt, *answer))
+        answer = answer_segments(tokens, stretches)
+        self._latest = None
+        run = self._pass(prompt, answer, None if plain else self._placing)
         asked = sum(len(segment.tokens) for segment in prompt)
         for segment in prompt[:-1]:
             with self._compute():
                 run.process(segment, ())
         rows: list[npt.NDArray[np.float32]] = []
         with self._compute():
-            rows.append(run.process(prompt[-1], (len(prompt[-1].tokens) - 1,)))
-        stretches = []
+            rows.append(run.process(prompt[-1], (len(prompt[-1].tokens) - 1,), watch=True))
+        reads = []
         for i, segment in enumerate(answer):
             stretch = Stretch(i * CHUNK_TOKENS, segment.memories, run.prefix_cells, asked)
             with self._compute():
                 if segment.tokens:
-                    rows.append(run.process(segment, range(len(segment.tokens))))
-            for memory, context in run.masses(segment.memories):
-                stretch.add(torch.from_numpy(memory), torch.from_numpy(context))
-            stretches.append(stretch.read())
-        return np.concatenate(rows), tuple(stretches)
+                    rows.append(run.process(segment, range(len(segment.tokens)), watch=True))
+            for attended, row in run.attended(segment.memories):
+                stretch.add(attended, row, range(len(segment.memories)))
+            reads.append(stretch.read())
+        logits = np.concatenate(rows)
+        if not plain:
+            chosen = log_probabilities(logits, tokens)
+            self._latest = _Latest((*prompt, *answer), tuple(tokens), run, chosen)
+        return logits, tuple(reads)
+
+    def needed(
+        self,
+        prompt: Sequence[Segment],
+        tokens: Sequence[int],
+        stretches: Sequence[tuple[KeyedMemory, ...]],
+        groups: Sequence[Collection[int]],
+    ) -> Needed:
+        """Log-probabilities of the answer, with all memories and without each group of keys in turn.
+
+        What `attend` computed last is not computed again.
+        """
+        answer = answer_segments(tokens, stretches)
+        if self._latest is None or not self._latest.of((*prompt, *answer), tokens):
+            self.attend(prompt, tokens, stretches, plain=False)
+        latest = self._latest
+        assert latest is not None
+        begin = Segment(prompt[-1].tokens[-1:], prompt[-1].memories)
+        asked = sum(len(segment.tokens) for segment in prompt)
+        without = np.empty((len(groups), len(tokens)), dtype=np.float32)
+        for i, group in enumerate(groups):
+            with self._compute():
+                latest.run.rewind(asked - 1)
+            rows = []
+            for segment in (begin, *answer):
+                if segment.tokens:
+                    every = range(len(segment.tokens))
+                    with self._compute():
+                        rows.append(latest.run.process(segment, every, without=group))
+            without[i] = log_probabilities(np.concatenate(rows), tokens)
+        return Needed(latest.log_probabilities, without)
+
+    def _pass(self, prompt: Sequence[Segment], answer: Sequence[Segment], placing: Placing | None) -> "_Pass":
+        run = _Pass(self._ready(prompt, answer), self._watch, placing, self._prefix, self._heads)
+        with self._compute():
+            run.load((*prompt, *answer))
+        return run
 
     def _ready(self, prompt: Sequence[Segment], answer: Sequence[Segment]) -> Context:
         """A context with room for it all, the one of last time if it is large enough."""
@@ -103,18 +159,45 @@ class Attending:
         return self._context
 
 
+@dataclass(frozen=True)
+class _Latest:
+    """The pass that the cache holds. tokens: of the answer; log_probabilities: theirs."""
+
+    segments: tuple[Segment, ...]
+    tokens: tuple[int, ...]
+    run: "_Pass"
+    log_probabilities: npt.NDArray[np.float32]
+
+    def of(self, segments: Sequence[Segment], tokens: Sequence[int]) -> bool:
+        if self.tokens != tuple(tokens) or len(self.segments) != len(segments):
+            return False
+        return all(
+            [each.key for each in mine.memories] == [each.key for each in other.memories]
+            and mine.tokens == other.tokens
+            and all(same(a.memory, b.memory) for a, b in zip(mine.memories, other.memories, strict=True))
+            for mine, other in zip(self.segments, segments, strict=True)
+        )
+
+
 class _Pass:
     """One walk through an empty cache."""
 
-    def __init__(self, context: Context, watch: Watch, placing: Placing | None, prefix: State | None) -> None:
-        self._context, self._watch, self._placing = context, watch, placing
+    def __init__(
+        self,
+        context: Context,
+        watch: Watch,
+        placing: Placing | None,
+        prefix: State | None,
+        heads: npt.NDArray[np.float32] | None,
+    ) -> None:
+        self._context, self._watch, self._placing, self._heads = context, watch, placing, heads
         self._prefix = None if placing is None else prefix
         self.prefix_cells = 0 if self._prefix is None else len(self._prefix.positions)
         self._cells = self._first_context_cell = 0
         self._first_cell: dict[tuple[int, int], tuple[int, int]] = {}  # name -> sequence, first cell
         self._position = 0 if placing is None else placing.start
-        # softmax by layer, the row in it, and the cell behind the last that the row may see
-        self._rows: list[tuple[dict[int, npt.NDArray[np.float32]], int, int]] = []
+        # of each pass: softmax by layer, the wanted rows of it, and the cell of its first token
+        self._kept: list[tuple[dict[int, npt.NDArray[np.float32]], list[int], int]] = []
 
     def load(self, segments: Iterable[Segment]) -> None:
         """Fill the cache with the prefix and every memory that any of the segments reads."""
@@ -137,62 +220,98 @@ class _Pass:
         serial = self._placing is not None and self._placing.format.positions == "serial"
         return keyed.key, place if serial else 0
 
-    def process(self, segment: Segment, rows: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Compute a segment; logits (rows, vocabulary), and attention of those rows kept for `masses`."""
+    def rewind(self, tokens: int) -> None:
+        """Forget all but the context's first tokens."""
+        self._position = (0 if self._placing is None else self._placing.start) + tokens
+        self._context.remove(0, self._position)
+
+    def process(
+        self,
+        segment: Segment,
+        rows: Sequence[int],
+        *,
+        without: Collection[int] = (),
+        watch: bool = False,
+    ) -> npt.NDArray[np.float32]:
+        """Compute a segment, without some memories (keys): logits (rows, vocabulary).
+
+        watch: keep the attention of those rows for `attended`.
+        """
         if self._placing is not None:
             self._context.remove(0, *self._placing.memory_positions)
             for place, keyed in enumerate(segment.memories):
-                self._context.share(self._first_cell[self._name(keyed, place)][0], 0)
+                if keyed.key not in without:
+                    self._context.share(self._first_cell[self._name(keyed, place)][0], 0)
         found = []
         for first in range(0, len(segment.tokens), CHUNK_TOKENS):
             tokens = segment.tokens[first : first + CHUNK_TOKENS]
             wanted = [row - first for row in rows if first <= row < first + len(tokens)]
-            self._watch.on = bool(wanted)
+            self._watch.on = watch and bool(wanted)
             found += list(self._context.run([Run(0, self._position, tokens, wanted)])[0])
             self._watch.on = False
             self._position += len(tokens)
             self._cells += len(tokens)
-            if wanted:
-                caught = {layer: array for (_, layer), array in self._watch.take().items()}
-                for row in wanted:
-                    end = self._cells - len(tokens) + row + 1
-                    self._rows.append((self._shaped(caught, len(tokens)), row, end))
+            if watch and wanted:
+                shape = (self._context.model.heads, len(tokens), -1)
+                caught = {layer: array.reshape(shape) for (_, layer), array in self._watch.take().items()}
+                self._kept.append((caught, wanted, self._cells - len(tokens)))
         return np.stack(found) if found else np.empty((0, self._context.model.vocabulary_size), np.float32)
 
-    def _shaped(
-        self, caught: dict[int, npt.NDArray[np.float32]], tokens: int
-    ) -> dict[int, npt.NDArray[np.float32]]:
-        heads = self._context.model.heads
-        return {layer: array.reshape(heads, tokens, -1) for layer, array in caught.items()}
+    def attended(self, memories: Sequence[KeyedMemory]) -> Iterator[tuple[Attended, int]]:
+        """Per row since the last call: where its attention is kept, and in which row of that."""
+        kept, self._kept = self._kept, []
+        for caught, rows, first in kept:
+            attended = self._attended(caught, rows, first, memories)
+            for i in range(len(rows)):
+                yield attended, i
 
-    def masses(
-        self, memories: Sequence[KeyedMemory]
-    ) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
-        """Per row since the last call: mass on (memories, REFERENCE_TOKENS) and on the context's cells."""
-        found = [self._mass(layers, row, end, memories) for layers, row, end in self._rows]
-        self._rows = []
-        return found
-
-    def _mass(
+    def _attended(
         self,
-        layers: dict[int, npt.NDArray[np.float32]],
-        row: int,
-        end: int,
+        caught: dict[int, npt.NDArray[np.float32]],
+        rows: list[int],
+        first: int,
         memories: Sequence[KeyedMemory],
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        model = self._context.model
-        group = model.heads // model.kv_heads
-        on_memory = np.zeros((len(memories), REFERENCE_TOKENS), dtype=np.float64)
-        context = np.zeros(self.prefix_cells + end - self._first_context_cell, dtype=np.float64)
-        for layer, weights in layers.items():
-            # (H, cells): query heads that share a key-value head see the same tokens in the same cells
-            mass = weights[:, row].reshape(model.kv_heads, group, -1).sum(axis=1)
+    ) -> Attended:
+        """first: the cell of the pass's first token."""
+        layers, heads = sorted(caught), self._context.model.heads
+        kv_heads = self._context.model.kv_heads
+        shape = (len(rows), len(memories), REFERENCE_TOKENS)
+        tokens, weighted = np.zeros(shape), np.zeros(shape)
+        on_heads = np.zeros((len(rows), len(memories), len(layers), heads), dtype=np.float32)
+        ends = [first + row + 1 for row in rows]
+        context = np.zeros((len(rows), self.prefix_cells + ends[-1] - self._first_context_cell))
+        for place, layer in enumerate(layers):
+            mass = caught[layer][:, rows]  # (H, R, cells)
+            own = None if self._heads is None else self._heads[place]
             for i, keyed in enumerate(memories):
                 _, cell = self._first_cell[self._name(keyed, i)]
-                own = mass[:, cell : cell + keyed.memory.tokens]
-                np.add.at(on_memory[i], keyed.memory.indices[layer], own)
+                part = mass[:, :, cell : cell + keyed.memory.tokens]
+                on_heads[:, i, place] = part.sum(axis=2).T
+                where = _one_hot(keyed.memory.indices[layer])
+                tokens[:, i] += _on_tokens(part, kv_heads) @ where
+                if own is not None and own.any():
+                    weighted[:, i] += _on_tokens(part * own[:, None, None], kv_heads) @ where
             every = mass.sum(axis=0)
-            context[: self.prefix_cells] += every[: self.prefix_cells]
-            context[self.prefix_cells :] += every[self._first_context_cell : end]
-        weight = len(layers) * model.heads
-        return (on_memory / weight).astype(np.float32), (context / weight).astype(np.float32)
+            context[:, : self.prefix_cells] += every[:, : self.prefix_cells]
+            context[:, self.prefix_cells :] += every[:, self._first_context_cell : ends[-1]]
+        count = len(layers) * heads
+        mean = (tokens / count).astype(np.float32)
+        return Attended(
+            mean,
+            (context / count).astype(np.float32),
+            on_heads,
+            mean if self._heads is None else weighted.astype(np.float32),
+        )
+
+
+def _on_tokens(part: npt.NDArray[np.float32], kv_heads: int) -> npt.NDArray[np.float32]:
+    """(H, R, k) -> (R, kv_heads * k): query heads of one key-value head see the same tokens in its cells."""
+    grouped: npt.NDArray[np.float32] = part.reshape(kv_heads, -1, *part.shape[1:]).sum(axis=1)
+    return grouped.transpose(1, 0, 2).reshape(part.shape[1], -1)
+
+
+def _one_hot(indices: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """(kv_heads * k, REFERENCE_TOKENS): which token of the reference each cell of each head is."""
+    found = np.zeros((indices.size, REFERENCE_TOKENS), dtype=np.float32)
+    found[np.arange(indices.size), indices.ravel()] = 1
+    return found

@@ -8,7 +8,7 @@ wrote from the same file are read here, and the other way round.
 import codecs
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from engine import heads
 from engine.adapter import Adapter
 from engine.errors import ModelUnsupported
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK, PREFIX_TEXT, Fingerprint, MemoryFormat
@@ -27,7 +28,7 @@ from engine.llama.context import Context, Run
 from engine.llama.model import LlamaModel
 from engine.llama.placing import Placing
 from engine.llama.residents import Residents
-from engine.llama.walk import Segment, answer_segments, ask, prompt_segments
+from engine.llama.walk import Segment, ask, prompt_segments
 from engine.llama.writing import Writing
 from engine.memory import ExplicitMemory
 from engine.prompting import fitted, turns, untemplated
@@ -38,6 +39,7 @@ from engine.protocol import (
     KeyedMemory,
     MemoriesFor,
     Message,
+    Needed,
     Read,
     Score,
     Token,
@@ -122,7 +124,15 @@ class LlamaEngine:
                 self._context.put(0, prefix_state)
                 own = range(1 + sizes.parallel, sequences)
                 self._residents = Residents(self._placing, self._context.layout, own, sizes.ready)
-        self._attending = Attending(model, self._placing, prefix_state, threads, self._batcher.exclusive)
+        self._heads = (
+            None
+            if adapter is None
+            else heads.chosen(adapter.heads, weights_hash, adapter.hash, fmt, model.heads)
+        )
+        weights = None if self._heads is None else self._heads.array()
+        self._attending = Attending(
+            model, self._placing, prefix_state, threads, self._batcher.exclusive, weights
+        )
         self._attention_lock = threading.Lock()
         self._writing: Writing | None = None
         self._write_lock = threading.Lock()
@@ -155,6 +165,7 @@ class LlamaEngine:
             context_tokens=self._context_tokens,
             parallel=self._parallel,
             refusal=self._refusal,
+            heads=None if self._heads is None else self._heads.id,
         )
 
     @property
@@ -252,13 +263,32 @@ class LlamaEngine:
         self, messages: Sequence[Message], tokens: Sequence[int], memories_for: MemoriesFor | None
     ) -> tuple[npt.NDArray[np.float32], tuple[Read, ...]]:
         """Logits (tokens, vocabulary) of a known answer, and its reads."""
+        segments, stretches = self._known(messages, tokens, memories_for)
+        return self._attend(segments, tokens, stretches, plain=memories_for is None)
+
+    def needed(
+        self,
+        messages: Sequence[Message],
+        answer: str,
+        memories_for: MemoriesFor,
+        groups: Sequence[Collection[int]],
+    ) -> Needed:
+        tokens = self._model.tokenize(answer, special=False)
+        segments, stretches = self._known(messages, tokens, memories_for)
+        with self._attention_lock:
+            return self._attending.needed(segments, tokens, stretches, groups)
+
+    def _known(
+        self, messages: Sequence[Message], tokens: Sequence[int], memories_for: MemoriesFor | None
+    ) -> tuple[list[Segment], list[tuple[KeyedMemory, ...]]]:
+        """The prompt's segments, and what each stretch of a known answer reads."""
         prompt, _ = self._prompt(messages, memories_for, len(tokens))
         segments = prompt_segments(prompt, memories_for, self._model.text)
         stretches = [segments[-1].memories]
         for end in range(CHUNK_TOKENS, len(tokens), CHUNK_TOKENS):
             known = tokens[:end]
             stretches.append(() if memories_for is None else self._ask(memories_for, len(prompt), known))
-        return self._attend(segments, tokens, stretches, plain=memories_for is None)
+        return segments, stretches
 
     def _prompt(
         self, messages: Sequence[Message], memories_for: MemoriesFor | None, answer_tokens: int
@@ -291,7 +321,7 @@ class LlamaEngine:
         plain: bool,
     ) -> tuple[npt.NDArray[np.float32], tuple[Read, ...]]:
         with self._attention_lock:
-            return self._attending.attend(prompt, answer_segments(tokens, stretches), plain=plain)
+            return self._attending.attend(prompt, tokens, stretches, plain=plain)
 
     @contextmanager
     def _answer(self, tokens: int, reading: bool) -> Iterator[Answer]:

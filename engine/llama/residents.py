@@ -44,7 +44,7 @@ class Residents:
         name = self._name(key, place)
         with self._lock:
             known = self._states.get(name)
-            if known is not None and _equal(known[0], memory):
+            if known is not None and same(known[0], memory):
                 self._states.move_to_end(name)
                 return known[1]
         state = self._layout.pack(self._placing.memory_state(memory, place))
@@ -101,7 +101,7 @@ class Residents:
         self._free.append(sequence)
 
 
-def _equal(one: ExplicitMemory, other: ExplicitMemory) -> bool:
+def same(one: ExplicitMemory, other: ExplicitMemory) -> bool:
     """Whether a key still names the same numbers: a deleted reference's id may have been given again."""
     if one is other:
         return True

@@ -1,11 +1,12 @@
 """Citations and sentence marks as functions of reads, by hand-made numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.answer import Citation, MemoryRead, Other, StretchRead
 from app.attribution import CITED_SHARE, citations, sentence_marks, stretch_read
@@ -102,14 +103,22 @@ def test_nothing_read_nothing_cited() -> None:
 
 def test_header_tokens_have_mass_but_no_place_on_the_page() -> None:
     tokens = np.array([0.1, 0.1, 0.05, 0.15], np.float32)
-    weaker = MemoryMass(2, 0.1, np.full(4, 0.025, np.float32))
-    read = Read(0, 3, (weaker, MemoryMass(1, 0.4, tokens)), 0.3, 0.1, 0.1)
+    weaker = mass(2, 0.1, np.full(4, 0.025, np.float32))
+    read = Read(0, 3, (weaker, replace(mass(1, 0.4, tokens), weighted=0.6)), 0.3, 0.1, 0.1)
     shown = stretch_read(read, found(m1=0.1, m2=0.1))
     assert [memory.reference_id for memory in shown.memories] == [1, 2]
     assert [(t.start, t.end) for t in shown.memories[0].tokens] == [(10, 12), (12, 14)]
     assert [t.attention for t in shown.memories[0].tokens] == pytest.approx([0.05, 0.15])
-    assert shown.memories[0].attention == 0.4
+    assert [t.read for t in shown.memories[0].tokens] == pytest.approx([0.025, 0.075])
+    assert (shown.memories[0].attention, shown.memories[0].read) == (0.4, 0.6)
     assert shown.other == Other(0.3, 0.1, 0.1)
+
+
+def mass(key: int, attention: float, tokens: NDArray[np.float32]) -> MemoryMass:
+    """Head-weighted masses are half of the plain ones."""
+    return MemoryMass(
+        key, attention, tokens, np.full((1, 1), attention, np.float32), attention / 2, tokens / 2
+    )
 
 
 def citation(n: int, key: int) -> Citation:
@@ -117,8 +126,8 @@ def citation(n: int, key: int) -> Citation:
 
 
 def per_token(*shares: tuple[float, float]) -> Read:
-    masses = tuple(MemoryMass(key, 0.1, np.zeros(4, np.float32)) for key in (1, 2))
-    each = tuple(TokenMass(share, 1 - sum(share), 0.0, 0.0) for share in shares)
+    masses = tuple(mass(key, 0.1, np.zeros(4, np.float32)) for key in (1, 2))
+    each = tuple(TokenMass(share, 1 - sum(share), 0.0, 0.0, share) for share in shares)
     return Read(0, len(shares), masses, 0.5, 0.1, 0.1, each)
 
 

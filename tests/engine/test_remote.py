@@ -113,7 +113,8 @@ def same_reads(left: Read, right: Read) -> None:
         (each.key, each.attention) for each in right.memories
     ]
     for one, other in zip(left.memories, right.memories, strict=True):
-        np.testing.assert_array_equal(one.tokens, other.tokens)
+        for name in ("tokens", "heads", "weighted", "weighted_tokens"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 def test_it_is_the_same_engine(client: SharedEngine) -> None:
@@ -146,6 +147,13 @@ def test_it_is_the_same_engine(client: SharedEngine) -> None:
     )
     np.testing.assert_array_equal(mine.log_probabilities, theirs.log_probabilities)
     same_reads(mine.reads[0], theirs.reads[0])
+    lost = [
+        engine.needed(prompt("notice?"), "ninety days", memories, [[7], []]) for engine in (local, client)
+    ]
+    np.testing.assert_array_equal(lost[0].log_probabilities, lost[1].log_probabilities)
+    np.testing.assert_array_equal(lost[0].without, lost[1].without)
+    assert lost[0].without.shape == (2, len(lost[0].log_probabilities))
+    assert (lost[0].without[0] < lost[0].log_probabilities).any()
 
 
 def test_errors_cross_by_class_and_message_and_say_nothing_of_the_text(client: SharedEngine) -> None:

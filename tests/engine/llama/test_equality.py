@@ -63,6 +63,9 @@ def test_memories_are_read_alike(pair: Pair, fmt: MemoryFormat, references: Refe
             other = expected_of[mass.key]
             assert abs(mass.attention - other.attention) < MASS
             np.testing.assert_allclose(mass.tokens, other.tokens, atol=MASS)
+            np.testing.assert_allclose(mass.heads, other.heads, atol=5 * MASS)  # no mean evens it out
+            assert mass.heads.mean() == pytest.approx(mass.attention, abs=1e-4)
+            assert (mass.weighted, mass.weighted_tokens.tolist()) == (mass.attention, mass.tokens.tolist())
         for part in ("question", "answer", "prefix"):
             assert abs(getattr(read, part) - getattr(expected, part)) < MASS
         for token in read.per_token:
@@ -184,3 +187,34 @@ def test_prompts_and_tokens_are_the_same(pair: Pair) -> None:
     assert ours.prompt_ids(hostile).count(1) == 5  # <|im_start|> of each turn and of the answer, no more
     for text in ("The band of 12  12 fées, 3½ km — “quoted”.", "x1y22 漢字🙂", ""):
         assert ours.tokenize(text) == theirs.tokenize(text)
+
+
+@pytest.mark.parametrize("fmt", FORMATS[:1] + FORMATS[3:], ids=lambda f: f"{f.tokens_per_head}-{f.positions}")
+def test_what_an_answer_needs_is_the_same(
+    llama_pair: Pair, fmt: MemoryFormat, references: References
+) -> None:
+    torch_engine, llama_engine = llama_pair.torch(fmt), llama_pair.llama(fmt)
+    memories_for = by_chunk(keyed(torch_engine, references(128, 90, 40, 17)))
+    answer = "the band and the state of the town is in the form " * 8
+    groups = [[0], [1, 2], [], [9]]
+    theirs = torch_engine.needed(MESSAGES, answer, memories_for, groups)
+    ours = llama_engine.needed(MESSAGES, answer, memories_for, groups)
+    assert mean_difference(ours.log_probabilities, theirs.log_probabilities) < NATS
+    assert mean_difference(ours.without, theirs.without) < NATS
+    assert mean_difference(theirs.without[1], theirs.log_probabilities) > NATS / 2
+    assert (
+        mean_difference(
+            ours.without[1] - ours.log_probabilities, theirs.without[1] - theirs.log_probabilities
+        )
+        < NATS
+    )
+    for without in ours.without[2:]:  # nothing left out, nothing lost
+        np.testing.assert_allclose(without, ours.log_probabilities, atol=2e-2)
+    # whatever was computed before, in whatever order, the numbers are the same
+    llama_engine.score(MESSAGES, "another answer", memories_for)
+    again = llama_engine.needed(MESSAGES, answer, memories_for, groups[:2])
+    np.testing.assert_allclose(again.without, ours.without[:2], atol=2e-2)
+    scored = llama_engine.score(MESSAGES, answer, memories_for)
+    np.testing.assert_allclose(scored.log_probabilities, ours.log_probabilities, atol=2e-2)
+    at_once = llama_engine.needed(MESSAGES, answer, memories_for, groups[1::-1])
+    np.testing.assert_allclose(at_once.without[::-1], ours.without[:2], atol=2e-2)
