@@ -1,9 +1,9 @@
-"""`attest adapt`: train an adapter, measure one, export one."""
+"""`attest adapt`: train an adapter, measure one, weigh its heads, export one."""
 
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -109,6 +109,45 @@ def evaluate(folder: Path, data: Path, batches: int, seed: int, ladder: bool, as
             show(row, as_json, [_line(row)])
 
 
+@adapt.command("heads")
+@click.argument("folder", type=FOLDER)
+@click.option("--data", type=DATA, required=True, help="As for `train`.")
+@click.option("--questions", type=click.IntRange(20), default=100, show_default=True, help="To fit on.")
+@click.option("--held-out", type=click.IntRange(20), default=60, show_default=True, help="To examine.")
+@click.option("--seed", type=int, default=5, show_default=True)
+@click.option(
+    "--measured",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keeps what was measured in this file (.npz), and goes on from there.",
+)
+@as_json
+def heads(
+    folder: Path,
+    data: Path,
+    questions: int,
+    held_out: int,
+    seed: int,
+    measured: Path | None,
+    as_json: bool,
+) -> None:
+    """Weigh the attention heads of the adapter of FOLDER by how well they tell what an answer needs."""
+    from app.fitting_heads import fit_heads as run
+
+    with for_people():
+        rows = run(
+            settings_of.load(),
+            data,
+            folder,
+            questions=questions,
+            held_out=held_out,
+            seed=seed,
+            measured=measured,
+            report=lambda line: click.echo(line, err=True),
+        )
+        for row in rows:
+            show(row, as_json, [_heads_line(row)])
+
+
 @adapt.command("export")
 @click.argument("folder", type=FOLDER)
 @click.argument("out", type=click.Path(path_type=Path))
@@ -138,6 +177,17 @@ def _line(row: "Row") -> str:
         f"{'adapted' if row.adapted else 'base'}, {row.reads}{kept}{variant}: {row.nll:.3f} nats a token"
         f" ({known}), {row.n} questions"
     )
+
+
+def _heads_line(row: dict[str, Any]) -> str:
+    strength = f" ({row['strength']:g})" if row["strength"] else ""
+    where = "cross-validated" if row["cross_validated"] else "held out"
+    line = (
+        f"{row['name']}{strength}, {where}, {row['answers']} answers: right first {row['right_first']:.1%}, "
+        f"AUC {row['auc']:.3f}, Spearman {row['spearman']:.2f}, {row['n']} questions"
+    )
+    needed = row.get("needed_right_first")
+    return line if needed is None else f"{line}; by leave-one-out right first {needed:.1%}"
 
 
 def _report(progress: "Progress") -> None:
