@@ -16,10 +16,10 @@ from ingest.sentences import Cut, cuts
 from storage.records import Hit, ReferenceRow
 from storage.store import Store
 
-# A reference's rank among citations is its attention times what the retriever thought of it: exp(sharpness x
-# cosine to the question), and its fused score, which knows its words too. Attention alone leans on sink-like
-# tokens in a model that was not trained to read memories, the cosine alone knows nothing of the answer.
-# tests/bench/citation_order.py prints how they compare. The attention that is shown stays the plain mass.
+# A reference's rank among citations is its head-weighted attention times what the retriever thought of it:
+# exp(sharpness x cosine to the question), and its fused score, which knows its words too. Attention alone
+# leans on sink-like tokens in a model that never learnt to read memories, the cosine alone knows nothing of
+# the answer. tests/bench/citation_order.py prints how they compare. Both are shown as what they are.
 COSINE_SHARPNESS = 8.0
 # a citation's rank weight is at least this share of the first one's
 CITED_SHARE = 0.25
@@ -80,7 +80,7 @@ def citations(store: Store, reads: Sequence[StretchRead], found: Mapping[int, Re
             weighted[memory.reference_id] += memory.read * share
     weight = {
         key: value * found[key].hit.score * math.exp(COSINE_SHARPNESS * (found[key].hit.cosine or 0.0))
-        for key, value in mass.items()
+        for key, value in weighted.items()
     }
     ranked = sorted(weight, key=lambda key: -weight[key])
     kept = [key for key in ranked if weight[key] >= CITED_SHARE * weight[ranked[0]]]
@@ -124,7 +124,7 @@ def sentence_marks(
     found: Mapping[int, Retrieved],
     cited: Sequence[Citation],
 ) -> list[SentenceMark]:
-    """Each sentence of the answer with the citations it leaned on most while it was written.
+    """Each sentence of the answer with the citations that it read most (`TokenMass.weighted`).
 
     text is the concatenation of `pieces`, one per generated token; offsets are those of the stripped text.
     """
@@ -132,7 +132,7 @@ def sentence_marks(
     of_token: list[dict[int, float]] = []
     for read in reads:
         keys = [mass.key for mass in read.memories]
-        of_token += [dict(zip(keys, token.memories, strict=True)) for token in read.per_token]
+        of_token += [dict(zip(keys, token.weighted, strict=True)) for token in read.per_token]
     lead = len(text) - len(text.lstrip())
     marks = []
     stripped = text.strip()

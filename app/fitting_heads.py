@@ -7,6 +7,7 @@ adapters learn from, and examined on those that are held out.
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +30,7 @@ from engine.protocol import Engine, GenerateOptions, KeyedMemory, Message, Token
 
 ANSWER_TOKENS = 20  # of an answer that the model gives itself
 STEP = 4  # questions whose memories are written together
+FEWEST = 10  # questions that weights are fitted on, or examined with
 
 Answers = Literal["gold", "generated"]
 Row = tuple[np.ndarray, np.ndarray, int]  # masses (M, heads), lost (M,), right
@@ -44,12 +46,13 @@ def fit_heads(
     seed: int,
     measured: Path | None = None,
     report: Callable[[str], None],
+    stop: threading.Event | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Fit weights for the adapter of `folder` and write them into it.
 
     Yields how each way does by cross-validation, then how the chosen one does on held-out contexts, beside
-    the plain mean. measured: a file that keeps what was measured, so that a run that was stopped goes on.
-    Raises AttestError.
+    the plain mean. measured: a file that keeps what was measured, for another run to go on from. stop: set it
+    to measure no more, and fit on what there is. Raises AttestError.
     """
     from engine import loading
     from engine.torch_engine import TorchEngine
@@ -63,9 +66,8 @@ def fit_heads(
         contexts = {key: each for key, each in material.contexts.items() if each.held_out == held}
         found = draw(asked, contexts, engine.tokenize, held_out if held else questions, seed)
         drawn[held] = [each for each in found if len(each.references) == MEMORIES_PER_CHUNK]
-    if min(map(len, drawn.values())) < MEMORIES_PER_CHUNK:
-        raise AttestError(f"{data} holds too few answerable questions to weigh heads by")
-    learnt = _measure(engine, drawn[False], "gold", kept, report)
+    stop = stop or threading.Event()
+    learnt = _measure(engine, drawn[False], "gold", kept, report, stop)
     ways: dict[Way, Quality] = {}
     for way, found_quality in compare(learnt, seed):
         ways[way] = found_quality
@@ -84,7 +86,7 @@ def fit_heads(
     kinds: tuple[Answers, ...] = ("gold", "generated")
     rows = []
     for answers in kinds:
-        exam = _measure(engine, drawn[True], answers, kept, report)
+        exam = _measure(engine, drawn[True], answers, kept, report, stop)
         for name, given in compared.items():
             rows.append(
                 {
@@ -109,12 +111,13 @@ def _measure(
     answers: Answers,
     kept: "_Kept",
     report: Callable[[str], None],
+    stop: threading.Event,
 ) -> Measured:
     rows: list[Row] = []
     written: dict[tuple[int, ...], ExplicitMemory] = {}
     for first in range(0, len(drawn), STEP):
         group = drawn[first : first + STEP]
-        left = [each for each in group if kept.get(each, answers) is None]
+        left = [] if stop.is_set() else [each for each in group if kept.get(each, answers) is None]
         wanted = dict.fromkeys(ids for each in left for ids in each.references)
         fresh = [ids for ids in wanted if ids not in written]
         written = {ids: memory for ids, memory in written.items() if ids in wanted}
@@ -125,6 +128,10 @@ def _measure(
         kept.save()
         rows += [row for each in group if (row := kept.get(each, answers)) is not None]
         report(f"measured {len(rows)} of {len(drawn)} {answers} answers")
+    if len(rows) < FEWEST:
+        raise AttestError(
+            f"{len(rows)} questions are too few to weigh heads by; it takes {FEWEST} of each kind"
+        )
     masses, lost, right = zip(*rows, strict=True)
     return Measured(np.stack(masses).astype(np.float64), np.stack(lost).astype(np.float64), np.array(right))
 

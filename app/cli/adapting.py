@@ -130,9 +130,14 @@ def heads(
     measured: Path | None,
     as_json: bool,
 ) -> None:
-    """Weigh the attention heads of the adapter of FOLDER by how well they tell what an answer needs."""
+    """Weigh the attention heads of the adapter of FOLDER by how well they tell what an answer needs.
+
+    Ctrl-C stops measuring; the weights are then fitted on what was measured.
+    """
     from app.fitting_heads import fit_heads as run
 
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
     with for_people():
         rows = run(
             settings_of.load(),
@@ -143,6 +148,7 @@ def heads(
             seed=seed,
             measured=measured,
             report=lambda line: click.echo(line, err=True),
+            stop=stop,
         )
         for row in rows:
             show(row, as_json, [_heads_line(row)])

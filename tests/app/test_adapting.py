@@ -1,6 +1,7 @@
 """`attest adapt`: from a folder of questions to an adapter that the engine uses."""
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
+from app import fitting_heads
 from app.adapting import KEPT, evaluate, export, read_material, train
 from app.errors import AttestError
+from app.fitting_heads import fit_heads
 from app.settings import Settings
 from engine.adapt.examining import Row
 from engine.adapt.training import Progress
+from engine.adapt.weighing import WAYS
 from engine.adapter import Adapter
 from engine.opening import open_engine
 from engine.protocol import Message
@@ -68,6 +72,37 @@ def test_a_trained_adapter_is_measured_and_used(settings: Settings, data: Path, 
     assert engine.info.adapter == "reader"
     assert engine.format == adapter.format
     assert engine.fingerprint.id != plain.fingerprint.id
+
+
+def test_heads_are_weighed_and_used(
+    settings: Settings, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting_heads, "FEWEST", 3)
+    folder, measured, stop = tmp_path / "reader", tmp_path / "measured.npz", threading.Event()
+    train(settings, data, folder, steps=2, seed=3, report=lambda progress: None)
+    before = Adapter.open(folder)
+    arguments = (settings, data, folder)
+    options = {"questions": 20, "held_out": 20, "seed": 1, "measured": measured, "stop": stop}
+    reports: list[str] = []
+    rows = list(fit_heads(*arguments, **options, report=reports.append))
+    assert [row["name"] for row in rows if row["cross_validated"]] == [way.name for way in WAYS]
+    assert [(row["name"] == "plain mean", row["answers"]) for row in rows if not row["cross_validated"]] == [
+        *((True, "gold"), (False, "gold"), (True, "generated"), (False, "generated"))
+    ]
+    adapter = Adapter.open(folder)
+    assert adapter.hash == before.hash
+    assert adapter.heads is not None
+    engine = open_engine(settings.model, adapter=str(folder), cache=settings.model_cache)
+    assert engine.info.heads == adapter.heads.id
+    assert str(tmp_path) not in (folder / "heads.json").read_text()
+
+    stop.set()  # measures nothing, and finds the same in what was kept
+    again = list(fit_heads(*arguments, **options, report=reports.append))
+    assert again == rows
+    assert Adapter.open(folder).heads == adapter.heads
+    measured.unlink()
+    with pytest.raises(AttestError, match="too few to weigh heads by"):
+        list(fit_heads(*arguments, **options, report=reports.append))
 
 
 def test_the_ladder_changes_one_thing_at_a_time(

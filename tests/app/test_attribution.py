@@ -54,8 +54,9 @@ def store_of(*keys: int) -> Any:
 
 
 def stretch(first: int, last: int, **attention: float) -> StretchRead:
+    """Head-weighted masses are the plain ones."""
     memories = [
-        MemoryRead(int(name[1:]), f"d{name[1:]}", 1, 10, 14, "text", 0.5, mass, [])
+        MemoryRead(int(name[1:]), f"d{name[1:]}", 1, 10, 14, "text", 0.5, mass, [], mass)
         for name, mass in attention.items()
     ]
     rest = 1 - sum(attention.values())
@@ -68,6 +69,13 @@ def test_attention_is_averaged_over_all_generated_tokens() -> None:
     assert [(c.n, c.document_id) for c in cited] == [(1, "d1"), (2, "d2")]
     assert [c.attention for c in cited] == pytest.approx([0.4 * 60 / 80, 0.2])
     assert cited[0].rects is None
+
+
+def test_the_heads_that_tell_decide_and_both_kinds_are_shown() -> None:
+    plain = stretch(0, 10, m1=0.4, m2=0.3)
+    reads = [replace(plain, memories=[replace(m, read=m.reference_id / 4) for m in plain.memories])]
+    cited = citations(store_of(1, 2), reads, found(m1=0.5, m2=0.5))
+    assert [(c.document_id, c.attention, c.read) for c in cited] == [("d2", 0.3, 0.5), ("d1", 0.4, 0.25)]
 
 
 def test_the_cosine_ranks_but_is_not_shown_as_attention() -> None:

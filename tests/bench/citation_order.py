@@ -23,7 +23,7 @@ from tests.bench.library import build
 from tests.bench.memory_format import SYSTEM, reference_ids
 
 TOKENS = 24
-SHARPNESSES = sorted({4.0, COSINE_SHARPNESS, 12.0, 16.0, 24.0})
+SHARPNESSES = sorted({2.0, 4.0, COSINE_SHARPNESS, 12.0, 16.0})
 
 
 def main() -> None:
@@ -51,10 +51,12 @@ def main() -> None:
         if not reads:
             continue
         attention = {mass.key: mass.attention for mass in reads[0].memories}
+        weighted = {mass.key: mass.weighted for mass in reads[0].memories}
         by_attention = sorted(top, key=lambda i: -attention[i])
         rules = {
             "cosine": top[0],
             "attention": by_attention[0],
+            "head-weighted attention": max(top, key=lambda i: weighted[i]),
             "reciprocal rank fusion": min(
                 top, key=lambda i: -1 / (1 + top.index(i)) - 1 / (1 + by_attention.index(i))
             ),
@@ -62,6 +64,9 @@ def main() -> None:
         for sharpness in SHARPNESSES:
             rules[f"attention x exp({sharpness} x cosine)"] = max(
                 top, key=lambda i, s=sharpness: attention[i] * math.exp(s * float(cosines[i]))
+            )
+            rules[f"head-weighted attention x exp({sharpness} x cosine)"] = max(
+                top, key=lambda i, s=sharpness: weighted[i] * math.exp(s * float(cosines[i]))
             )
         for rule, chosen in rules.items():
             first.setdefault(rule, []).append(chosen == asked.reference)
