@@ -47,6 +47,12 @@ def test_four_directions_and_accents() -> None:
     assert rectangles(np.array(accent, dtype=np.float32), 0, 7) == [(0, -2, 30, 10)]
 
 
+def test_a_bullet_of_several_lines_takes_in_none_of_them() -> None:
+    bullet = (18.0, 20.0, 36.0, 42.0)
+    boxes = np.array([bullet, (38, 20, 44, 28), (44, 20, 50, 28), (38, 28, 44, 36)], dtype=np.float32)
+    assert rectangles(boxes, 0, 4) == [bullet, (38, 20, 50, 28), (38, 28, 44, 36)]
+
+
 def test_nothing_gives_nothing() -> None:
     assert rectangles(np.empty((0, 4), dtype=np.float32), 0, 0) == []
     assert rectangles(np.full((3, 4), np.nan, dtype=np.float32), 0, 3) == []
