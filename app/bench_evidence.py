@@ -5,7 +5,8 @@ contexts. Each reads five memories, one of which holds the only answer (`app.pla
 teacher-forced:
 
 * read: the share of attention on each memory, with heads weighted as the adapter says, and as the plain mean.
-* needed: nats of the whole answer's log-probability that are lost when the memory is left out.
+* needed: nats of the whole answer's log-probability that are lost when it is written without the memory; the
+  question has read all five, as in what the product shows (`engine.protocol.Engine.needed`).
 * planted: how often the memory that holds the answer has the most of either.
 * AUC: over all pairs of a question and a memory, how well a score finds those that are needed by more than
   half a nat: weighted read, plain read, and the retriever's score.
@@ -104,6 +105,7 @@ def bench_evidence(
             "references": references,
         },
         "subsets": SUBSETS,
+        "heads_weighted": any(each.weighted != each.plain for each in read),
         "seed": seed,
         "backend": info.backend,
         "model": info.model,

@@ -18,7 +18,7 @@ from engine.protocol import Embedder
 from storage.records import ReferenceRow
 from storage.store import Store
 
-CANDIDATES = 100  # of each search; a question of which four in twice as many hold its answer is not asked
+CANDIDATES = 100  # of each search; a question with fewer than four wrong references among them is left out
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def test_every_figure(data: Path, fake_model: None) -> None:
         "abstention": 11,
         "references": 8,
     }
+    assert found["heads_weighted"] is False
     assert 0.9 < found["needed_auc_weighted"] == found["needed_auc_mean"] < 1
     assert 0 < found["needed_auc_retrieval"] <= 1
     assert 0.5 < found["spearman_weighted"] == found["spearman_mean"] < 1
