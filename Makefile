@@ -45,7 +45,7 @@ bench: $(FAST)  ## every benchmark, one JSON line each
 	@$(BIN)/attest bench ingest --json
 	@$(BIN)/attest bench speed --json
 	@$(BIN)/attest bench store --json
-	@$(BIN)/attest bench store --json
+	@$(BIN)/attest bench evidence --json
 
 clean:
 	rm -rf .venv

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Rect = tuple[float, float, float, float]
 
+_ALIKE = 2.0  # a bullet out of a symbol font may be three lines tall, and would take them in
 _SAME_LINE = 0.5  # share of the smaller extent that must overlap across the line
 _MAX_GAP = 2.0  # widest gap within a line, in line heights; columns and table cells are further apart
 _MAX_BACKSTEP = 0.5  # kerning and accents step back by less, in line heights
@@ -47,7 +48,7 @@ def _continues(line: Rect, box: Rect) -> bool:
     """Whether `box` lies beside or within `line`; either side, since scripts run both ways."""
     heights = (line[3] - line[1], box[3] - box[1])
     overlap = min(line[3], box[3]) - max(line[1], box[1])
-    if overlap < _SAME_LINE * min(heights) or max(heights) <= 0:
+    if overlap < _SAME_LINE * min(heights) or max(heights) <= 0 or max(heights) > _ALIKE * min(heights):
         return False
     near, far = -_MAX_BACKSTEP * max(heights), _MAX_GAP * max(heights)
     if near <= box[0] - line[2] <= far or near <= line[0] - box[2] <= far:

@@ -128,6 +128,36 @@ def bench_speed(backend: Backend | None, as_json: bool) -> None:
     show(result, as_json, lines)
 
 
+@bench.command("evidence")
+@click.option("--backend", type=click.Choice(BACKENDS), help="Default: the setting.")
+@click.option("--questions", type=click.IntRange(min=1), default=200, show_default=True, help="Of each part.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder with questions.jsonl and contexts.jsonl. Default: assets/eval.",
+)
+@as_json
+def bench_evidence(
+    backend: Backend | None, questions: int, seed: int, data: Path | None, as_json: bool
+) -> None:
+    """Whether reads, needs and abstentions are what they are shown as."""
+    from app.bench_evidence import bench_evidence as run
+
+    settings = settings_of.load()
+    if backend is not None:
+        settings = replace(settings, backend=backend)
+    result = run(settings, lambda line: click.echo(line, err=True), questions=questions, seed=seed, data=data)
+    errors = result["standard_errors"]
+    lines = [
+        f"{name:28}{'-' if result[name] is None else result[name]}"
+        + ("" if error is None else f"  (standard error {error})")
+        for name, error in errors.items()
+    ]
+    lines += [f"{name}: {count}" for name, count in result["n"].items()]
+    show(result, as_json, lines)
+
+
 @bench.command("store")
 @as_json
 def bench_store(as_json: bool) -> None:

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.geometry import rectangles
@@ -17,6 +17,7 @@ def grid(lines: int, columns: int, width: float = 6, height: float = 10, pitch: 
     return np.array(rows, dtype=np.float32)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(1, 6), st.integers(2, 20), st.data())
 def test_rectangles_hold_exactly_the_span(lines: int, columns: int, data: st.DataObject) -> None:
     boxes = grid(lines, columns)
@@ -45,6 +46,12 @@ def test_four_directions_and_accents() -> None:
         assert len(rectangles(np.array(row, dtype=np.float32), 0, 6)) == 1
     accent = [*right, (26.0, -2.0, 29.0, 8.0)]
     assert rectangles(np.array(accent, dtype=np.float32), 0, 7) == [(0, -2, 30, 10)]
+
+
+def test_a_bullet_of_several_lines_takes_in_none_of_them() -> None:
+    bullet = (18.0, 20.0, 36.0, 42.0)
+    boxes = np.array([bullet, (38, 20, 44, 28), (44, 20, 50, 28), (38, 28, 44, 36)], dtype=np.float32)
+    assert rectangles(boxes, 0, 4) == [bullet, (38, 20, 50, 28), (38, 28, 44, 36)]
 
 
 def test_nothing_gives_nothing() -> None:
