@@ -152,6 +152,18 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """Mass that a question puts on memories which it sees all at once, by layer and head.
+
+    question: mean over the tokens of the last message. last: of the prompt's last token, from which the answer
+    begins. Both (memories, memory layers, query heads) float32.
+    """
+
+    question: npt.NDArray[np.float32]
+    last: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class GenerateOptions:
     """max_tokens: most tokens to generate; min_tokens: the answer does not end before. repetition_penalty:
         1.0 is off.
@@ -207,6 +219,17 @@ class Engine(Protocol):
 
     def score(self, messages: Sequence[Message], answer: str, memories_for: MemoriesFor | None) -> Score:
         """Log-probability of `answer` and what reading it attends to, without generating."""
+        ...
+
+    def attend(self, messages: Sequence[Message], memories: Sequence[ExplicitMemory]) -> Attention:
+        """What the last message attends to among `memories`, at least one, seen all at once."""
+        ...
+
+    def queries(self, messages: Sequence[Message]) -> npt.NDArray[np.float32]:
+        """(memory layers, query heads, tokens, D): what the last message looks for, before rotation.
+
+        Of its own tokens, and last of the prompt's last token; no memory is seen.
+        """
         ...
 
 

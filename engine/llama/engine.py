@@ -17,6 +17,7 @@ import numpy.typing as npt
 import psutil
 
 from engine.adapter import Adapter
+from engine.attend import asked, nothing
 from engine.errors import ModelUnsupported
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK, PREFIX_TEXT, Fingerprint, MemoryFormat
 from engine.llama import probe
@@ -24,6 +25,7 @@ from engine.llama.answering import Answer, Places
 from engine.llama.attending import Attending
 from engine.llama.batching import Batcher
 from engine.llama.context import Context, Run
+from engine.llama.looking import Looking
 from engine.llama.model import LlamaModel
 from engine.llama.placing import Placing
 from engine.llama.residents import Residents
@@ -32,6 +34,7 @@ from engine.llama.writing import Writing
 from engine.memory import ExplicitMemory
 from engine.prompting import fitted, turns, untemplated
 from engine.protocol import (
+    Attention,
     Chunk,
     EngineInfo,
     GenerateOptions,
@@ -124,6 +127,8 @@ class LlamaEngine:
                 self._residents = Residents(self._placing, self._context.layout, own, sizes.ready)
         self._attending = Attending(model, self._placing, prefix_state, threads, self._batcher.exclusive)
         self._attention_lock = threading.Lock()
+        self._prefix_state, self._looker = prefix_state, None
+        self._looking_lock = threading.Lock()
         self._writing: Writing | None = None
         self._write_lock = threading.Lock()
         self._readers = 0  # answers that read memories now
@@ -259,6 +264,30 @@ class LlamaEngine:
             known = tokens[:end]
             stretches.append(() if memories_for is None else self._ask(memories_for, len(prompt), known))
         return self._attend(segments, tokens, stretches, plain=memories_for is None)
+
+    # -- what a question looks for
+
+    def attend(self, messages: Sequence[Message], memories: Sequence[ExplicitMemory]) -> Attention:
+        with self._looking(messages) as (looking, prompt, own):
+            return looking.attend(prompt, own, memories)
+
+    def queries(self, messages: Sequence[Message]) -> npt.NDArray[np.float32]:
+        with self._looking(messages) as (looking, prompt, own):
+            return looking.queries(prompt, own)
+
+    @contextmanager
+    def _looking(self, messages: Sequence[Message]) -> Iterator[tuple[Looking, list[int], slice]]:
+        """Who looks, the prompt, and the question's tokens in it."""
+        placing = self._readable()
+        prompt, _ = self._prompt(messages, nothing, 0)
+        own = asked(prompt, messages[-1], self.prompt_ids)
+        with self._looking_lock:
+            if self._looker is None:
+                assert self._prefix_state is not None
+                self._looker = Looking(
+                    self._model, placing, self._prefix_state, self._threads, self._batcher.exclusive
+                )
+            yield self._looker, prompt, own
 
     def _prompt(
         self, messages: Sequence[Message], memories_for: MemoriesFor | None, answer_tokens: int
