@@ -19,9 +19,7 @@ from engine.protocol import Attention, Chunk, KeyedMemory, Message
 from engine.reader import ReadPass, Recorder, load
 
 
-def asked(
-    prompt: Sequence[int], question: Message, ids: Callable[[Sequence[Message]], list[int]]
-) -> slice:
+def asked(prompt: Sequence[int], question: Message, ids: Callable[[Sequence[Message]], list[int]]) -> slice:
     """Which tokens of a prompt that ends with `question` are its own: those that an empty one does not have."""
     whole, empty = ids([question]), ids([Message(question.role, "")])
     shorter = min(len(whole), len(empty))

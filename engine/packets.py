@@ -17,6 +17,7 @@ from engine.errors import EngineError, FrameInvalid
 from engine.format import Fingerprint, MemoryFormat
 from engine.memory import ExplicitMemory
 from engine.protocol import (
+    Attention,
     EngineInfo,
     GenerateOptions,
     KeyedMemory,
@@ -184,6 +185,26 @@ def read_in(fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], a
         question, answer, prefix = (float(fields[name]) for name in ("question", "answer", "prefix"))
         first, last = int(fields["from_token"]), int(fields["to_token"])
         return Read(first, last, memories, question, answer, prefix, per_token)
+
+
+def attention_out(attention: Attention) -> Packed:
+    return {"question": attention.question, "last": attention.last}
+
+
+def attention_in(frame: Frame, memories: int) -> Attention:
+    with reading():
+        attention = Attention(frame.arrays["question"], frame.arrays["last"])
+        if attention.question.shape != attention.last.shape or len(attention.last) != memories:
+            raise FrameInvalid("attention of another shape; the connection is closed")
+        return attention
+
+
+def queries_in(frame: Frame) -> npt.NDArray[np.float32]:
+    with reading():
+        queries = frame.arrays["queries"]
+        if queries.ndim != 4:
+            raise FrameInvalid("queries of another shape; the connection is closed")
+        return queries
 
 
 def score_out(score: Score) -> tuple[Fields, Packed]:

@@ -15,10 +15,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
+import numpy as np
+import numpy.typing as npt
+
 from engine.format import Fingerprint, MemoryFormat
 from engine.memory import ExplicitMemory
 from engine.packing import packs
 from engine.protocol import (
+    Attention,
     Chunk,
     Engine,
     EngineInfo,
@@ -231,6 +235,14 @@ class QueuedEngine:
     def score(self, messages: Sequence[Message], answer: str, memories_for: MemoriesFor | None) -> Score:
         with self.queue.turn(""):
             return self._engine.score(messages, answer, self._asking(memories_for))
+
+    def attend(self, messages: Sequence[Message], memories: Sequence[ExplicitMemory]) -> Attention:
+        with self.queue.turn(""):
+            return self._engine.attend(messages, memories)
+
+    def queries(self, messages: Sequence[Message]) -> npt.NDArray[np.float32]:
+        with self.queue.turn(""):
+            return self._engine.queries(messages)
 
     def _asking(self, memories_for: MemoriesFor | None) -> MemoriesFor | None:
         """`memories_for`, during which `write` is part of the answer that holds the place."""

@@ -22,7 +22,9 @@ MOST_TERMS = 64
 MOST_ROWS = 6_000  # references that one question may rank by words
 NARROW = 20_000  # ids: within so few all words are looked up, however frequent elsewhere
 _COUNTED_SECONDS = 300.0  # how long it is remembered in how many references a word stands
-_WEIGHTS = "bm25(0.5, 1.0, 2.0)"  # title, heading, body: a title repeats on all references of a document
+# title, heading, body: what all references of a document or section share says little about which of them
+# answers, and the search by meaning knows it too (docs/log.md)
+_WEIGHTS = "bm25(0.1, 0.2, 2.0)"
 
 _WORD = re.compile(r"[^\W_]+")
 _STOP_LINES = (

@@ -95,7 +95,9 @@ class Looking:
                 context.run([Run(0, self._placing.start + first, tokens)])
                 watch.on = False
             caught = {layer: array for (_, layer), array in watch.take().items()}
-            parts.append(np.stack([taken(self._shaped(caught, layer, len(tokens), watch)) for layer in caught]))
+            parts.append(
+                np.stack([taken(self._shaped(caught, layer, len(tokens), watch)) for layer in caught])
+            )
         return np.concatenate(parts, axis=1)
 
     def _shaped(self, caught: Caught, layer: int, tokens: int, watch: Watch) -> npt.NDArray[np.float32]:

@@ -96,9 +96,7 @@ class Source:
     held_out False: those that are not kept from training.
     """
 
-    def __init__(
-        self, data: Path, domain: str, generator: random.Random, *, held_out: bool = True
-    ) -> None:
+    def __init__(self, data: Path, domain: str, generator: random.Random, *, held_out: bool = True) -> None:
         contexts = read_contexts(data / f"{domain}_contexts.jsonl.gz")
         self.contexts = {key: context for key, context in contexts.items() if context.held_out == held_out}
         questions = read_questions(data / f"{domain}_qa.jsonl.gz")

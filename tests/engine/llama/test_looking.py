@@ -34,9 +34,7 @@ def test_queries(pair: Pair) -> None:
     np.testing.assert_allclose(found, expected, atol=0.02 * float(np.abs(expected).max()))
 
 
-def test_a_long_prompt_is_read_in_parts(
-    llama_pair: Pair, references: Callable[..., list[list[int]]]
-) -> None:
+def test_a_long_prompt_is_read_in_parts(llama_pair: Pair, references: Callable[..., list[list[int]]]) -> None:
     fmt = memory_format()
     torch_engine, llama = llama_pair.torch(fmt), llama_pair.llama(fmt)
     memories = torch_engine.write(references(40, 128))
@@ -45,9 +43,7 @@ def test_a_long_prompt_is_read_in_parts(
     np.testing.assert_allclose(found.question, expected.question, atol=2e-3)
 
 
-def test_attention_is_that_of_an_answer(
-    llama_pair: Pair, references: Callable[..., list[list[int]]]
-) -> None:
+def test_attention_is_that_of_an_answer(llama_pair: Pair, references: Callable[..., list[list[int]]]) -> None:
     """The last token's mass, averaged, is what the first token of an answer reports of the same memories."""
     fmt = memory_format()
     engine = llama_pair.torch(fmt)
