@@ -1,9 +1,9 @@
 """What a question looks for, before it is answered: for choosing which memories it should read.
 
 `attend` reads the prompt once; every token of it sees all the memories side by side. The mass that the
-question puts on each of them, by layer and head, says where the model would look (attention re-ranking; of texts,
-arXiv 2410.02642). `queries` are the question's own, without any memory: to be held against the stored keys of any
-number of memories (internal retrieval; Memory^3, arXiv 2407.01178, remark 2).
+question puts on each of them, by layer and head, says where the model would look (attention re-ranking; of
+texts, arXiv 2410.02642). `queries` are the question's own, without any memory: to be held against the
+stored keys of any number of memories (internal retrieval; Memory^3, arXiv 2407.01178, remark 2).
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from engine.reader import ReadPass, Recorder, load
 
 
 def asked(prompt: Sequence[int], question: Message, ids: Callable[[Sequence[Message]], list[int]]) -> slice:
-    """Which tokens of a prompt that ends with `question` are its own: those that an empty one does not have."""
+    """Which tokens of a prompt that ends with `question` are its own: those that an empty one has not."""
     whole, empty = ids([question]), ids([Message(question.role, "")])
     shorter = min(len(whole), len(empty))
     before = next((i for i in range(shorter) if whole[i] != empty[i]), shorter)

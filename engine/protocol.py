@@ -155,8 +155,8 @@ class Score:
 class Attention:
     """Mass that a question puts on memories which it sees all at once, by layer and head.
 
-    question: mean over the tokens of the last message. last: of the prompt's last token, from which the answer
-    begins. Both (memories, memory layers, query heads) float32.
+    question: mean over the tokens of the last message. last: of the prompt's last token, from which the
+    answer begins. Both (memories, memory layers, query heads) float32.
     """
 
     question: npt.NDArray[np.float32]

@@ -1,9 +1,9 @@
 """Finding the references that a question needs: by meaning and by words, fused by score.
 
-Score = cosine / best cosine + `WORDS` * BM25 / best BM25, over what either search found. Fusing by reciprocal
-rank finds less (docs/log.md): it does not see that the best by words is far ahead, or that all are alike. Which
-references may be found at all (collection, documents, status) is decided inside both searches, from one
-snapshot of the database, so that what may not be seen takes no places.
+Score = cosine / best cosine + `WORDS` * BM25 / best BM25, over what either search found. Fusing by
+reciprocal rank finds less (docs/log.md): it does not see that the best by words is far ahead, or that all
+are alike. Which references may be found at all (collection, documents, status) is decided inside both
+searches, from one snapshot of the database, so that what may not be seen takes no places.
 """
 
 import threading
@@ -78,8 +78,9 @@ class Search:
             finally:
                 near = scan.result()  # before anybody else may change the index
             dense = self._vectors.rank(connection, query, candidates, near)
-            found = list(dict(dense) | dict(words))
-            cosines = self._vectors.cosines(connection, query, found)
+            cosines = dict(dense)
+            others = [key for key, _ in words if key not in cosines]
+            cosines |= self._vectors.cosines(connection, query, others)
             fused = _fuse(dense, words, cosines)[:k]
             if cosine_to is not None:
                 measured = np.ascontiguousarray(cosine_to, dtype=np.float32)

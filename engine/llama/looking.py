@@ -78,7 +78,7 @@ class Looking:
         watch: Watch,
         taken: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
     ) -> npt.NDArray[np.float32]:
-        """Read the prompt with all of `states` in sight: what `taken` makes of each layer, (layers, T, ...)."""
+        """Read the prompt with all of `states` in sight. (layers, T, ...): what `taken` makes of a layer."""
         cells = len(self._prefix.positions) + sum(len(state.positions) for state in states) + len(prompt)
         with self._compute():
             context = self._ready(cells)
