@@ -52,6 +52,17 @@ class MemorySource:
                     self._resident.popitem(last=False)
         return [KeyedMemory(row.id, found[row.id]) for row in references if row.id in found]
 
+    def written(self, references: Sequence[ReferenceRow]) -> list[KeyedMemory]:
+        """Memories of those of `references` that have one already, in their order; nothing is written."""
+        with self._lock:
+            found = {row.id: self._resident[row.id] for row in references if row.id in self._resident}
+        missing = [row.id for row in references if row.id not in found]
+        try:
+            found |= self._bank.read(missing)
+        except MemoryCorrupt as error:  # `get` writes them anew if they are read
+            log.warning("%s", error)
+        return [KeyedMemory(row.id, found[row.id]) for row in references if row.id in found]
+
     def forget(self) -> None:
         """Drop what is in RAM: something was deleted."""
         with self._lock:

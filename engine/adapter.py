@@ -3,6 +3,7 @@
     adapter_config.json, adapter_model.safetensors    as peft writes them
     attest.json    {"base": hash of the weights it belongs to, "format": the memory format it reads best,
                     "trained": anything}
+    recall.json    which heads find memories, if that was found out (`engine.recall`)
 
 Knows plain LoRA only, W + scale * B @ A: torch merges it into the weights at load (`engine.loading`),
 llama.cpp reads a merged copy of its file (`engine.llama.merging`). Every other kind is refused. Knows
@@ -17,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from engine import recall
 from engine.errors import AdapterInvalid, AdapterMismatch
 from engine.format import MemoryFormat
+from engine.recall import Heads
 from engine.registry import adapter_folder
 
 if TYPE_CHECKING:
@@ -53,7 +56,8 @@ _INITIALISED = (True, False, "gaussian", "orthogonal", "eva")  # the others chan
 class Adapter:
     """name: of the folder. hash: SHA-256 (hex) over peft's two files. base: hash of the weights that it was
     trained on (`engine.loading.LoadedModel.weights_hash`). format: the default memory format with it.
-    rank: rows of A and columns of B. scale: what B @ A is multiplied with.
+    rank: rows of A and columns of B. scale: what B @ A is multiplied with. recall: heads that find memories
+    (`engine.recall`).
     """
 
     folder: Path
@@ -63,6 +67,7 @@ class Adapter:
     format: MemoryFormat
     rank: int
     scale: float
+    recall: Heads = ()
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -83,7 +88,8 @@ class Adapter:
         for name in (CONFIG, TENSORS):
             with (folder / name).open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
-        return cls(folder, folder.name, digest.hexdigest(), base, fmt, rank, scale)
+        found = recall.opened(folder, digest.hexdigest())
+        return cls(folder, folder.name, digest.hexdigest(), base, fmt, rank, scale, found)
 
     def check(self, weights: str) -> None:
         """Raises AdapterMismatch unless it was trained on the weights of this hash."""

@@ -36,32 +36,31 @@ def nothing(_: Chunk) -> tuple[KeyedMemory, ...]:
 
 def attend(session: Session, own: slice, memories: Sequence[ExplicitMemory]) -> Attention:
     """own: the question's tokens in the session's prompt."""
-    block = load(session.transformer, session.format, memories, [0] * len(memories))
+    transformer, fmt = session.transformer, session.format
+    block = load(transformer, fmt, memories, [0] * len(memories))
     recorder = _ByMemory()
-    _read(session, ReadPass(*_context(session), block, None, recorder))
+    _read(session, ReadPass(transformer, fmt, _positions(session), block, recorder=recorder))
     mass = torch.stack(recorder.layers).permute(3, 0, 1, 2).cpu().numpy()  # (memories, layers, heads, T)
     return Attention(mass[..., own].mean(axis=-1), mass[..., -1])
 
 
 def queries(session: Session, own: slice) -> npt.NDArray[np.float32]:
     """(memory layers, query heads, tokens, D), before rotation; the prompt's last token comes last."""
-    looking = _Looking(*_context(session), None)
+    looking = _Looking(session.transformer, session.format, _positions(session), None)
     _read(session, looking)
     found = torch.stack([looking.found[layer] for layer in session.format.layers])
     rows = [*range(*own.indices(len(session.prompt))), len(session.prompt) - 1]
     return found[:, :, rows].float().cpu().numpy()
 
 
-def _context(session: Session) -> tuple:  # type: ignore[type-arg]
+def _positions(session: Session) -> torch.Tensor:
     first = session.start
-    positions = torch.arange(first, first + len(session.prompt), device=session.transformer.device)
-    return session.transformer, session.format, positions
+    return torch.arange(first, first + len(session.prompt), device=session.transformer.device)
 
 
 def _read(session: Session, attest: ReadPass) -> None:
-    transformer, positions = session.transformer, _context(session)[2]
-    ids = torch.tensor([session.prompt], device=transformer.device)
-    transformer.hidden(ids, positions, attest, session.cache)
+    ids = torch.tensor([session.prompt], device=session.transformer.device)
+    session.transformer.hidden(ids, _positions(session), attest, session.cache)
 
 
 class _ByMemory(Recorder):

@@ -73,7 +73,9 @@ def engine_in(fields: Mapping[str, Any]) -> tuple[EngineInfo, MemoryFormat, Fing
     with reading():
         named = dict(fields["fingerprint"])
         named |= {"prefix": tuple(named["prefix"]), "format": MemoryFormat.from_json(named["format"])}
-        return EngineInfo(**fields["info"]), MemoryFormat.from_json(fields["format"]), Fingerprint(**named)
+        info = dict(fields["info"])
+        info["recall"] = tuple((int(layer), int(head)) for layer, head in info["recall"])
+        return EngineInfo(**info), MemoryFormat.from_json(fields["format"]), Fingerprint(**named)
 
 
 def tokens_out(tokens: Tokens) -> Packed:

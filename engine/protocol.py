@@ -23,7 +23,8 @@ class EngineInfo:
 
     context_tokens: most tokens that the prefix, the memories' positions, the prompt and the answer may
         take together. parallel: answers that it can generate at once. refusal: why this model cannot
-        read or write memories, in words; it then answers without them.
+        read or write memories, in words; it then answers without them. recall: (layer, query head) of the
+        heads that find memories (`engine.recall`); none if that is not known.
     """
 
     backend: str
@@ -36,6 +37,7 @@ class EngineInfo:
     context_tokens: int
     parallel: int = 1
     refusal: str | None = None
+    recall: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

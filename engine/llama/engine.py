@@ -127,7 +127,8 @@ class LlamaEngine:
                 self._residents = Residents(self._placing, self._context.layout, own, sizes.ready)
         self._attending = Attending(model, self._placing, prefix_state, threads, self._batcher.exclusive)
         self._attention_lock = threading.Lock()
-        self._prefix_state, self._looker = prefix_state, None
+        self._prefix_state = prefix_state
+        self._looker: Looking | None = None
         self._looking_lock = threading.Lock()
         self._writing: Writing | None = None
         self._write_lock = threading.Lock()
@@ -160,6 +161,7 @@ class LlamaEngine:
             context_tokens=self._context_tokens,
             parallel=self._parallel,
             refusal=self._refusal,
+            recall=() if self._adapter is None else self._adapter.recall,
         )
 
     @property

@@ -57,7 +57,7 @@ class Looking:
         def on_memories(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             """(heads, T, cells) -> (T, heads, memories)"""
             masses = np.add.reduceat(weights[..., :end], starts, axis=-1)
-            return masses.transpose(1, 0, 2)  # type: ignore[no-any-return]
+            return masses.transpose(1, 0, 2)
 
         mass = self._read(prompt, states, self._softmax, on_memories)  # (layers, T, heads, memories)
         question = mass[:, own].mean(axis=1)
