@@ -29,7 +29,7 @@ from app.attribution import citations, nearest_passages, sentence_marks, stretch
 from app.errors import MemoryRefused
 from app.memories import MemorySource
 from app.profiles import profile
-from app.recalling import CANDIDATES, ordered
+from app.recalling import CANDIDATES, ordered, usable
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK
 from engine.protocol import (
     Chunk,
@@ -189,7 +189,7 @@ class Asker:
     @property
     def _candidates(self) -> int:
         """How many the search gives for a question."""
-        return CANDIDATES if self._recalling and self._engine.info.recall else MEMORIES_PER_CHUNK
+        return CANDIDATES if self._recalling and usable(self._engine) else MEMORIES_PER_CHUNK
 
     def _retrieve_for(self, question: str, collection: str, trace: Trace) -> list[Found]:
         """What the question itself reads."""

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from app.memories import MemorySource
 from engine import recall
 from engine.protocol import Engine, Message
+from engine.recall import Heads
 from storage.records import ReferenceRow
 
 CANDIDATES = 20
@@ -36,7 +37,7 @@ def ordered(
     """Indices of `rows`, best first. scores: the search's own. messages: the prompt without documents."""
     found = np.array(scores, dtype=np.float64)
     combined = standard(found)
-    heads = engine.info.recall
+    heads = usable(engine)
     keyed = memories.written(rows) if heads and len(rows) > 1 else []
     if keyed:
         queries = engine.queries(messages)
@@ -45,6 +46,11 @@ def ordered(
         at = {row.id: i for i, row in enumerate(rows)}
         combined[[at[each.key] for each in keyed]] += WEIGHT * standard(drawn).mean(axis=1)
     return sorted(range(len(rows)), key=lambda i: (-combined[i], i))
+
+
+def usable(engine: Engine) -> Heads:
+    """The heads that find, as far as this engine's memories have their layers."""
+    return tuple(each for each in engine.info.recall if each[0] in engine.format.layers)
 
 
 def standard(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

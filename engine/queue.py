@@ -241,8 +241,8 @@ class QueuedEngine:
             return self._engine.attend(messages, memories)
 
     def queries(self, messages: Sequence[Message]) -> npt.NDArray[np.float32]:
-        with self.queue.turn(""):
-            return self._engine.queries(messages)
+        """Takes no turn: it is short, and its answer takes one next."""
+        return self._engine.queries(messages)
 
     def _asking(self, memories_for: MemoriesFor | None) -> MemoriesFor | None:
         """`memories_for`, during which `write` is part of the answer that holds the place."""

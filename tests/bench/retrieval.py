@@ -35,7 +35,7 @@ from app import settings
 from app.asking import Asker
 from app.open_book import COLLECTION, Library
 from app.questions import Context, Question, read_contexts, read_questions
-from app.recalling import CANDIDATES, WEIGHT, ordered, standard
+from app.recalling import CANDIDATES, WEIGHT, ordered, standard, usable
 from app.service import Service
 from engine.adapter import Adapter
 from engine.protocol import Message
@@ -150,7 +150,7 @@ def with_the_model(searched: Searched) -> Iterator[tuple[str, Callable[[int], li
         messages, rows, scores = searched.candidates(i)
         attention = engine.attend(messages, [each.memory for each in memories.written(rows)]).last
         layers = engine.format.layers
-        chosen = [attention[:, layers.index(layer), head] for layer, head in engine.info.recall]
+        chosen = [attention[:, layers.index(layer), head] for layer, head in usable(engine)]
         drawn = standard(np.log(np.stack(chosen, axis=1) + LEAST)).mean(axis=1)
         combined = standard(np.array(scores)) + WEIGHT * drawn
         return [rows[at].id for at in np.argsort(-combined, kind="stable")]
