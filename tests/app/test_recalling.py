@@ -79,7 +79,7 @@ def test_what_is_not_written_keeps_its_place() -> None:
     assert order(engine, {}, [3.0, 2.0, 1.0]) == [0, 1, 2]
     assert engine.asked == 0  # nothing to look at
     assert order(engine, {2: 5.0}, [3.0, 2.0, 1.0]) == [0, 1, 2]  # one alone tells nothing
-    assert order(engine, {1: 0.0, 2: 9.0}, [1.1, 1.0, 1.0]) == [2, 0, 1]
+    assert order(engine, {1: 0.0, 2: 9.0}, [2.0, 3.0, 2.9]) == [2, 1, 0]
     for heads in ((), ((7, 0),)):  # none are known, or none of the layers that have memories
         assert order(Looking(heads), {0: 0.0, 1: 1.0}, [1.1, 1.0]) == [0, 1]
 
