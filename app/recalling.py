@@ -57,4 +57,4 @@ def standard(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """With mean 0 and deviation 1 along the first axis; 0 where all are alike."""
     centred = values.astype(np.float64) - values.mean(axis=0)
     deviation = centred.std(axis=0)
-    return np.where(deviation > _FLAT, centred / np.maximum(deviation, _FLAT), 0.0)  # type: ignore[no-any-return]
+    return np.where(deviation > _FLAT, centred / np.maximum(deviation, _FLAT), 0.0)

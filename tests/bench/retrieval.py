@@ -75,9 +75,10 @@ class Searched:
         self.vectors = embedder.embed([question.text for question in questions])
         self.asker = Asker(self.store, self.engine, lambda: embedder)
         self._search = self.store.search(embedder.name, embedder.dimension)
-        self.references = library.references
         self._hits: dict[int, list[Hit]] = {}
         self._database = Database(home / "attest.db")
+        with self._database.read() as connection:
+            self.references = connection.exec_driver_sql("SELECT count(*) FROM reference").scalar_one()
 
     def hits(self, i: int) -> list[Hit]:
         """The product's own, of all candidates."""
