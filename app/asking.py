@@ -30,6 +30,7 @@ from app.errors import MemoryRefused
 from app.memories import MemorySource
 from app.needing import as_read, with_needed
 from app.profiles import profile
+from app.recalling import CANDIDATES, ordered, usable
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK
 from engine.protocol import (
     Chunk,
@@ -80,11 +81,15 @@ class Trace:
 class Asker:
     """Answers questions about one store with one engine. Safe to share between threads.
 
-    embedder: called for the first question that needs the documents.
+    embedder: called for the first question that needs the documents. recalling: whether the model itself
+    orders what the search finds for a question (`app.recalling`).
     """
 
-    def __init__(self, store: Store, engine: Engine, embedder: Callable[[], Embedder]) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, embedder: Callable[[], Embedder], *, recalling: bool = True
+    ) -> None:
         fingerprint = engine.fingerprint
+        self._recalling = recalling
         self._store, self._engine, self._load_embedder = store, engine, embedder
         self._fingerprint = fingerprint.id
         self._lock = threading.Lock()
@@ -115,7 +120,7 @@ class Asker:
         started = time.perf_counter()
         trace = Trace()
         query = f"{history[-1][0]}\n{question}" if history else question
-        first = [] if mode == "none" else self._retrieve(query, collection, trace)
+        first = [] if mode == "none" else self._retrieve_for(query, collection, trace)
         description = self._describe(mode)
         if mode != "none" and not _supported(first):
             passages = nearest_passages(self._store, [found.row for found in first])
@@ -181,14 +186,16 @@ class Asker:
     def score(self, question: str, answer: str, collection: str, *, mode: Mode = "memory") -> Score:
         """What the model thinks of a known answer, given what `ask` would give it. Nothing is declined."""
         trace = Trace()
-        first = [] if mode == "none" else self._retrieve(question, collection, trace)
+        first = [] if mode == "none" else self._retrieve_for(question, collection, trace)
         messages = self._messages(question, (), collection, first if mode == "text" else [])
         memories_for = self._memories_for(question, collection, first, trace) if mode == "memory" else None
         return self._engine.score(messages, answer, memories_for)
 
     def write_ahead(self, question: str, collection: str) -> None:
-        """Write the memories that `question` brings up and that are missing."""
-        self.memories.get([each.row for each in self._retrieve(question, collection, Trace())])
+        """Write the memories that `question` may bring up and that are missing."""
+        self.memories.get(
+            [each.row for each in self._search(question, collection, Trace(), self._candidates)]
+        )
 
     def _retrieving(self) -> tuple[Embedder, Search]:
         with self._lock:
@@ -197,17 +204,40 @@ class Asker:
                 self._retriever = embedder, self._store.search(embedder.name, embedder.dimension)
             return self._retriever
 
+    @property
+    def _candidates(self) -> int:
+        """How many the search gives for a question."""
+        return CANDIDATES if self._recalling and usable(self._engine) else MEMORIES_PER_CHUNK
+
+    def _retrieve_for(self, question: str, collection: str, trace: Trace) -> list[Found]:
+        """What the question itself reads."""
+        found = self._search(question, collection, trace, self._candidates)
+        if len(found) > MEMORIES_PER_CHUNK:
+            started = time.perf_counter()
+            rows, scores = [each.row for each in found], [each.hit.score for each in found]
+            messages = self._messages(question, (), collection, [])
+            order = ordered(self._engine, self.memories, messages, rows, scores)
+            found = [found[i] for i in order[:MEMORIES_PER_CHUNK]]
+            trace.retrieve += time.perf_counter() - started
+        trace.found = {each.row.id: each for each in found}
+        return found
+
     def _retrieve(self, query: str, collection: str, trace: Trace) -> list[Found]:
+        """What a stretch of the answer reads: the search alone, since the model is busy with the answer."""
+        found = self._search(query, collection, trace, MEMORIES_PER_CHUNK)
+        trace.found = {each.row.id: each for each in found} | trace.found  # the question's verdict stays
+        return found
+
+    def _search(self, query: str, collection: str, trace: Trace, count: int) -> list[Found]:
         embedder, search = self._retrieving()
         started = time.perf_counter()
         vector = embedder.embed([query])[0]
         if trace.question is None:
             trace.question = vector
         # what the answer's own words bring up is still judged by the question, or it would always win
-        hits = search.hybrid(query, vector, collection, cosine_to=trace.question, k=MEMORIES_PER_CHUNK)
+        hits = search.hybrid(query, vector, collection, cosine_to=trace.question, k=count)
         rows = {row.id: row for row in self._store.references.get([hit.reference_id for hit in hits])}
         found = [Found(rows[hit.reference_id], hit) for hit in hits if hit.reference_id in rows]
-        trace.found = {each.row.id: each for each in found} | trace.found  # the question's verdict stays
         trace.retrieve += time.perf_counter() - started
         return found
 

@@ -77,7 +77,7 @@ def evaluate(
         Store.open(Path(home)) as store,
     ):
         library = Library(store, engine, embedder, contexts.values(), report)
-        asker = Asker(store, engine, lambda: embedder)
+        asker = Asker(store, engine, lambda: embedder, recalling=settings.retrieval == "recall")
         for mode in modes:
             yield _figures(asker, engine, library, questions, mode, report)
 
@@ -121,11 +121,12 @@ def _figures(
 
 def _outcome(asker: Asker, library: Library, question: Question, mode: Mode) -> Outcome:
     nll = None
+    if mode != "none":
+        asker.write_ahead(question.text, COLLECTION)
     if question.answers and (gold := question.answers[0].text.strip()):
         scored = asker.score(question.text, gold, COLLECTION, mode=mode).log_probabilities
         nll = -float(scored.mean()) if len(scored) else None
     if mode == "memory":
-        asker.write_ahead(question.text, COLLECTION)
         asker.memories.forget()  # from disk is how an answer finds them, as a rule
     answer = _answer(asker, question, mode, MAX_TOKENS)
     timings = answer.timings

@@ -43,14 +43,32 @@ class MemorySource:
         if missing:
             stored = self._from_bank(missing)
             found |= stored
-            with self._lock:
-                self._resident.update(stored)
-                for row in references:
-                    if row.id in self._resident:
-                        self._resident.move_to_end(row.id)
-                while len(self._resident) > RESIDENT:
-                    self._resident.popitem(last=False)
+            self._keep(stored, references)
         return [KeyedMemory(row.id, found[row.id]) for row in references if row.id in found]
+
+    def written(self, references: Sequence[ReferenceRow]) -> list[KeyedMemory]:
+        """Memories of those of `references` that have one already, in their order; nothing is written."""
+        with self._lock:
+            found = {row.id: self._resident[row.id] for row in references if row.id in self._resident}
+        missing = [row.id for row in references if row.id not in found]
+        try:
+            stored = self._bank.read(missing)
+        except MemoryCorrupt as error:  # `get` writes them anew if they are read
+            log.warning("%s", error)
+            stored = {}
+        found |= stored
+        self._keep(stored, references)
+        return [KeyedMemory(row.id, found[row.id]) for row in references if row.id in found]
+
+    def _keep(self, stored: dict[int, ExplicitMemory], used: Sequence[ReferenceRow]) -> None:
+        """In RAM, those that were used longest ago making room."""
+        with self._lock:
+            self._resident.update(stored)
+            for row in used:
+                if row.id in self._resident:
+                    self._resident.move_to_end(row.id)
+            while len(self._resident) > RESIDENT:
+                self._resident.popitem(last=False)
 
     def forget(self) -> None:
         """Drop what is in RAM: something was deleted."""

@@ -65,6 +65,7 @@ class Library:
         # the text has been read already and is no file of a stranger's, so a process of its own is not needed
         pipeline = Pipeline(store, engine, embedder, COLLECTION, read=read_text)
         self._documents: dict[str, _Document] = {}
+        self._places: dict[str, list[tuple[int, Span]]] = {}
         self.references = 0
         with tempfile.TemporaryDirectory(prefix="attest-eval-") as folder:
             for number, context in enumerate(self._contexts.values(), 1):
@@ -94,16 +95,21 @@ class Library:
         """Of the document that the question's context became."""
         return self._documents[question.context_id].id
 
+    def holding(self, question: Question) -> list[int]:
+        """Ids of the references that overlap the place of a right answer."""
+        document = self._documents[question.context_id]
+        if document.id not in self._places:
+            rows = self._store.references.get(self._store.references.of_document(document.id))
+            self._places[document.id] = [(row.id, _placed(document, row)) for row in rows]
+        golds = self._golds(question)
+        return [key for key, span in self._places[document.id] if any(_overlap(span, g) for g in golds)]
+
     def evidence(self, question: Question, passages: Sequence[Passage]) -> tuple[bool, bool] | None:
         """Whether the first passage, and whether any, overlaps a right answer's place; None if none is known.
 
         An answer that read nothing is without evidence.
         """
-        golds = [
-            self._span(question.context_id, answer.start, answer.end)
-            for answer in question.answers
-            if answer.start >= 0
-        ]
+        golds = self._golds(question)
         if not golds:
             return None
         document = self._documents[question.context_id]
@@ -119,6 +125,13 @@ class Library:
             if bank.fingerprint_id == engine.fingerprint.id and bank.memories:
                 return round(bank.bytes / bank.memories, 1)
         return None
+
+    def _golds(self, question: Question) -> list[Span]:
+        return [
+            self._span(question.context_id, answer.start, answer.end)
+            for answer in question.answers
+            if answer.start >= 0
+        ]
 
     def _span(self, context_id: str, start: int, end: int) -> Span:
         text = self._contexts[context_id].text

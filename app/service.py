@@ -128,7 +128,9 @@ class Service:
         engine = self.engine()
         with self._lock, for_people():
             if self._asker is None:
-                self._asker = Asker(self.store, engine, self.embedder)
+                self._asker = Asker(
+                    self.store, engine, self.embedder, recalling=self.settings.retrieval == "recall"
+                )
             return self._asker
 
     def warm(self) -> threading.Thread:

@@ -10,13 +10,14 @@
 | quantisation   | ATTEST_QUANTISATION  | none                   |
 | memory_format  | ATTEST_MEMORY_FORMAT | default                |
 | adapter        | ATTEST_ADAPTER       | auto                   |
+| retrieval      | ATTEST_RETRIEVAL     | recall                 |
 """
 
 import os
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import platformdirs
 
@@ -24,12 +25,15 @@ from app.errors import AttestError
 from engine.opening import BACKENDS, Backend
 from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL, Quantisation
 
+Retrieval = Literal["recall", "search"]
+
 
 @dataclass(frozen=True)
 class Settings:
     """model, embedder: built-in name, path or hub id. device: auto, cpu or cuda. quantisation: none, 8bit
     or 4bit. memory_format: default, paper, or JSON fields of `engine.format.MemoryFormat`. backend: auto,
-    torch or llamacpp; see `engine.opening`. adapter: auto, none, or a folder of peft.
+    torch or llamacpp; see `engine.opening`. adapter: auto, none, or a folder of peft. retrieval: recall (the
+    model's own queries order what the search finds, see `app.recalling`) or search alone.
     """
 
     home: Path
@@ -40,6 +44,7 @@ class Settings:
     memory_format: str = "default"
     backend: Backend = "auto"
     adapter: str = "auto"
+    retrieval: Retrieval = "recall"
 
     @property
     def model_cache(self) -> Path:
@@ -66,4 +71,6 @@ def load() -> Settings:
         raise AttestError(f"quantisation is {values['quantisation']!r}; give none, 8bit or 4bit")
     if values.get("backend", "auto") not in BACKENDS:
         raise AttestError(f"backend is {values['backend']!r}; give auto, torch or llamacpp")
+    if values.get("retrieval", "recall") not in get_args(Retrieval):
+        raise AttestError(f"retrieval is {values['retrieval']!r}; give recall or search")
     return Settings(home=home, **values)  # type: ignore[arg-type]  # checked above

@@ -4,6 +4,7 @@
     attest.json    {"base": hash of the weights it belongs to, "format": the memory format it reads best,
                     "trained": anything}
     heads.json     which attention heads tell what an answer depends on, if they were fitted (`engine.heads`)
+    recall.json    which heads find memories, if that was found out (`engine.recall`)
 
 Knows plain LoRA only, W + scale * B @ A: torch merges it into the weights at load (`engine.loading`),
 llama.cpp reads a merged copy of its file (`engine.llama.merging`). Every other kind is refused. Knows
@@ -18,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from engine import recall
 from engine.errors import AdapterInvalid, AdapterMismatch
 from engine.format import MemoryFormat
 from engine.heads import HeadWeights
+from engine.recall import Heads
 from engine.registry import adapter_folder
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ class Adapter:
     """name: of the folder. hash: SHA-256 (hex) over peft's two files. base: hash of the weights that it was
     trained on (`engine.loading.LoadedModel.weights_hash`). format: the default memory format with it.
     rank: rows of A and columns of B. scale: what B @ A is multiplied with. heads: None if none were fitted.
+    recall: heads that find memories (`engine.recall`).
     """
 
     folder: Path
@@ -66,6 +70,7 @@ class Adapter:
     rank: int
     scale: float
     heads: HeadWeights | None = None
+    recall: Heads = ()
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -86,8 +91,8 @@ class Adapter:
         for name in (CONFIG, TENSORS):
             with (folder / name).open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
-        heads = HeadWeights.open(folder)
-        return cls(folder, folder.name, digest.hexdigest(), base, fmt, rank, scale, heads)
+        heads, found = HeadWeights.open(folder), recall.opened(folder, digest.hexdigest())
+        return cls(folder, folder.name, digest.hexdigest(), base, fmt, rank, scale, heads, found)
 
     def check(self, weights: str) -> None:
         """Raises AdapterMismatch unless it was trained on the weights of this hash."""

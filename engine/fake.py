@@ -15,6 +15,7 @@ import numpy.typing as npt
 from engine.format import CHUNK_TOKENS, Fingerprint, MemoryFormat
 from engine.memory import ExplicitMemory
 from engine.protocol import (
+    Attention,
     Chunk,
     EngineInfo,
     GenerateOptions,
@@ -108,6 +109,15 @@ class FakeEngine:
         shape = (len(groups), len(self.tokenize(answer).ids))
         each = np.array([without(group) for group in groups], dtype=np.float32)
         return Needed(without(()), each.reshape(shape))
+
+    def attend(self, messages: Sequence[Message], memories: Sequence[ExplicitMemory]) -> Attention:
+        overlaps = [_overlap(messages[-1].content, KeyedMemory(0, memory)) for memory in memories]
+        mass = _DOCUMENTS_SHARE * np.array(overlaps, dtype=np.float32) / np.float32(sum(overlaps))
+        return Attention(mass[:, None, None], mass[:, None, None])
+
+    def queries(self, messages: Sequence[Message]) -> npt.NDArray[np.float32]:
+        """As `write` keys them, so that a token of the question finds itself."""
+        return _memory(self.tokenize(messages[-1].content).ids).keys
 
 
 def _id(piece: str) -> int:

@@ -158,6 +158,7 @@ def load(
         device_reason=reason,
         layers=transformer.layers,
         context_tokens=transformer.context_tokens,
+        recall=() if adapter is None else adapter.recall,
     )
     log.info("loaded model %s on %s as %s, adapter %s", source.name, target, held, info.adapter or "none")
     ends = _end_tokens(model, tokenizer)

@@ -22,12 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from engine.errors import EngineAway, EngineError, EngineGone, MemoryMismatch
 from engine.format import Fingerprint, MemoryFormat
 from engine.memory import ExplicitMemory
 from engine.protocol import (
+    Attention,
     Engine,
     EngineInfo,
     GenerateOptions,
@@ -140,6 +143,12 @@ class SharedEngine:
         groups: Sequence[Collection[int]],
     ) -> Needed:
         return self._again(lambda engine: engine.needed(messages, answer, memories_for, groups))
+
+    def attend(self, messages: Sequence[Message], memories: Sequence[ExplicitMemory]) -> Attention:
+        return self._again(lambda engine: engine.attend(messages, memories))
+
+    def queries(self, messages: Sequence[Message]) -> npt.NDArray[np.float32]:
+        return self._again(lambda engine: engine.queries(messages))
 
     def generate(
         self, messages: Sequence[Message], memories_for: MemoriesFor | None, options: GenerateOptions

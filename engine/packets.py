@@ -17,6 +17,7 @@ from engine.errors import EngineError, FrameInvalid
 from engine.format import Fingerprint, MemoryFormat
 from engine.memory import ExplicitMemory
 from engine.protocol import (
+    Attention,
     EngineInfo,
     GenerateOptions,
     KeyedMemory,
@@ -73,7 +74,9 @@ def engine_in(fields: Mapping[str, Any]) -> tuple[EngineInfo, MemoryFormat, Fing
     with reading():
         named = dict(fields["fingerprint"])
         named |= {"prefix": tuple(named["prefix"]), "format": MemoryFormat.from_json(named["format"])}
-        return EngineInfo(**fields["info"]), MemoryFormat.from_json(fields["format"]), Fingerprint(**named)
+        info = dict(fields["info"])
+        info["recall"] = tuple((int(layer), int(head)) for layer, head in info["recall"])
+        return EngineInfo(**info), MemoryFormat.from_json(fields["format"]), Fingerprint(**named)
 
 
 def tokens_out(tokens: Tokens) -> Packed:
@@ -198,6 +201,26 @@ def read_in(fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], a
 def _token_in(row: Sequence[float], memories: int) -> TokenMass:
     question, answer, prefix = row[memories : memories + 3]
     return TokenMass(tuple(row[:memories]), question, answer, prefix, tuple(row[memories + 3 :]))
+
+
+def attention_out(attention: Attention) -> Packed:
+    return {"question": attention.question, "last": attention.last}
+
+
+def attention_in(frame: Frame, memories: int) -> Attention:
+    with reading():
+        attention = Attention(frame.arrays["question"], frame.arrays["last"])
+        if attention.question.shape != attention.last.shape or len(attention.last) != memories:
+            raise FrameInvalid("attention of another shape; the connection is closed")
+        return attention
+
+
+def queries_in(frame: Frame) -> npt.NDArray[np.float32]:
+    with reading():
+        queries = frame.arrays["queries"]
+        if queries.ndim != 4:
+            raise FrameInvalid("queries of another shape; the connection is closed")
+        return queries
 
 
 def score_out(score: Score) -> tuple[Fields, Packed]:

@@ -24,7 +24,8 @@ class EngineInfo:
     context_tokens: most tokens that the prefix, the memories' positions, the prompt and the answer may
         take together. parallel: answers that it can generate at once. refusal: why this model cannot
         read or write memories, in words; it then answers without them. heads: id of the head weights behind
-        `MemoryMass.weighted` (engine.heads); None where it is the plain mean.
+        `MemoryMass.weighted` (engine.heads); None where it is the plain mean. recall: (layer, query head) of
+        the heads that find memories (`engine.recall`); none if that is not known.
     """
 
     backend: str
@@ -38,6 +39,7 @@ class EngineInfo:
     parallel: int = 1
     refusal: str | None = None
     heads: str | None = None
+    recall: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,18 @@ class Needed:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """Mass that a question puts on memories which it sees all at once, by layer and head.
+
+    question: mean over the tokens of the last message. last: of the prompt's last token, from which the
+    answer begins. Both (memories, memory layers, query heads) float32.
+    """
+
+    question: npt.NDArray[np.float32]
+    last: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class GenerateOptions:
     """max_tokens: most tokens to generate; min_tokens: the answer does not end before. repetition_penalty:
         1.0 is off.
@@ -243,6 +257,17 @@ class Engine(Protocol):
         The question has read everything in any case, as when memories are swapped while decoding: only the
         prompt's last token, which predicts the answer's first, and the answer are computed without the group.
         `memories_for` is asked once for each chunk.
+        """
+        ...
+
+    def attend(self, messages: Sequence[Message], memories: Sequence[ExplicitMemory]) -> Attention:
+        """What the last message attends to among `memories`, at least one, seen all at once."""
+        ...
+
+    def queries(self, messages: Sequence[Message]) -> npt.NDArray[np.float32]:
+        """(memory layers, query heads, tokens, D): what the last message looks for, before rotation.
+
+        Of its own tokens, and last of the prompt's last token; no memory is seen.
         """
         ...
 

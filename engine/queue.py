@@ -15,10 +15,14 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 
+import numpy as np
+import numpy.typing as npt
+
 from engine.format import Fingerprint, MemoryFormat
 from engine.memory import ExplicitMemory
 from engine.packing import packs
 from engine.protocol import (
+    Attention,
     Chunk,
     Engine,
     EngineInfo,
@@ -245,6 +249,14 @@ class QueuedEngine:
     ) -> Needed:
         with self.queue.turn(""):
             return self._engine.needed(messages, answer, self._asking(memories_for), groups)
+
+    def attend(self, messages: Sequence[Message], memories: Sequence[ExplicitMemory]) -> Attention:
+        with self.queue.turn(""):
+            return self._engine.attend(messages, memories)
+
+    def queries(self, messages: Sequence[Message]) -> npt.NDArray[np.float32]:
+        """Takes no turn: it is short, and its answer takes one next."""
+        return self._engine.queries(messages)
 
     def _asking(self, memories_for: MemoriesFor) -> MemoriesFor:
         """`memories_for`, during which `write` is part of the answer that holds the place."""

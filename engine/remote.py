@@ -13,12 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from engine import packets
 from engine.errors import EngineAway, EngineGone, FrameInvalid
 from engine.format import Fingerprint, MemoryFormat
 from engine.memory import ExplicitMemory
 from engine.packing import packs
 from engine.protocol import (
+    Attention,
     Chunk,
     EngineInfo,
     GenerateOptions,
@@ -156,6 +160,17 @@ class RemoteEngine:
             if frame.kind != "needed":
                 raise FrameInvalid("the engine's process answered something else; the connection is closed")
             return packets.needed_in(frame)
+
+    def attend(self, messages: Sequence[Message], memories: Sequence[ExplicitMemory]) -> Attention:
+        fields = {"messages": packets.messages_out(messages), "count": len(memories)}
+        with self._connection() as connection:
+            connection.send("attend", fields, packets.memories_out(memories))
+            return packets.attention_in(_expect(connection, "attention"), len(memories))
+
+    def queries(self, messages: Sequence[Message]) -> npt.NDArray[np.float32]:
+        with self._connection() as connection:
+            connection.send("look", {"messages": packets.messages_out(messages)})
+            return packets.queries_in(_expect(connection, "queries"))
 
     def _conversation(
         self,

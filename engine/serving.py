@@ -3,6 +3,8 @@
     hello {protocol, token, pid}      -> welcome {identity, info, format, fingerprint, pid}
     tokenize {text}                   -> tokens
     write + references                -> memories
+    attend {messages, count} + memories -> attention
+    look {messages}                   -> queries
     generate {messages, options, asks} -> queued* (chunk | token | read | trimmed)* end
     score {messages, answer, asks}    -> chunk* score
     needed {messages, answer, groups} -> chunk* needed
@@ -213,6 +215,14 @@ class Peer:
             self.connection.send("tokens", None, packets.tokens_out(self._engine.tokenize(text)))
         elif frame.kind == "write":
             self._write(frame)
+        elif frame.kind == "attend":
+            with packets.reading():
+                memories = packets.memories_in(frame, int(frame.fields["count"]))
+            attention = self._engine.attend(packets.messages_in(frame.fields), memories)
+            self.connection.send("attention", None, packets.attention_out(attention))
+        elif frame.kind == "look":
+            queries = self._engine.queries(packets.messages_in(frame.fields))
+            self.connection.send("queries", None, {"queries": queries})
         else:
             raise FrameInvalid("a request that does not exist")
 

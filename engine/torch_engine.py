@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers.decoders import DecodeStream
 
-from engine import decode, heads, writer
+from engine import attend, decode, heads, writer
 from engine.adapter import Adapter
 from engine.format import Fingerprint, MemoryFormat
 from engine.loading import LoadedModel
 from engine.memory import ExplicitMemory
 from engine.prompting import fitted
 from engine.protocol import (
+    Attention,
     Chunk,
     EngineInfo,
     GenerateOptions,
@@ -124,6 +125,22 @@ class TorchEngine:
         with self._lock:
             session = self._session(prompt, len(tokens), memories_for)
             return decode.teacher_forced(session, tokens, self._text)
+
+    def attend(self, messages: Sequence[Message], memories: Sequence[ExplicitMemory]) -> Attention:
+        session, own = self._question(messages)
+        with self._lock:
+            return attend.attend(session, own, memories)
+
+    def queries(self, messages: Sequence[Message]) -> npt.NDArray[np.float32]:
+        session, own = self._question(messages)
+        with self._lock:
+            return attend.queries(session, own)
+
+    def _question(self, messages: Sequence[Message]) -> tuple[decode.Session, slice]:
+        """A session that sees memories if it is given some, and the question's tokens in its prompt."""
+        prompt, _ = self._prompt(messages, 0, attend.nothing)
+        own = attend.asked(prompt, messages[-1], self._loaded.prompt_ids)
+        return self._session(prompt, 0, attend.nothing), own
 
     def _prompt(
         self, messages: Sequence[Message], answer_tokens: int, memories_for: MemoriesFor | None

@@ -19,10 +19,12 @@ import sqlalchemy as sa
 from storage.visible import Visible
 
 MOST_TERMS = 64
-MOST_ROWS = 6_000  # references that one question may rank by words
+MOST_ROWS = 5_000  # references that one question may rank by words
 NARROW = 20_000  # ids: within so few all words are looked up, however frequent elsewhere
 _COUNTED_SECONDS = 300.0  # how long it is remembered in how many references a word stands
-_WEIGHTS = "bm25(0.5, 1.0, 2.0)"  # title, heading, body: a title repeats on all references of a document
+# title, heading, body: what all references of a document or section share says little about which of them
+# answers, and the search by meaning knows it too (docs/log.md)
+WEIGHTS = "bm25(0.1, 0.2, 2.0)"
 
 _WORD = re.compile(r"[^\W_]+")
 _STOP_LINES = (
@@ -47,10 +49,13 @@ _STEP = 256
 
 
 class Lexical:
-    """Not safe to share between threads: `Search` holds a lock around it."""
+    """Not safe to share between threads: `Search` holds a lock around it.
 
-    def __init__(self, most_rows: int = MOST_ROWS) -> None:
-        self._most_rows = most_rows
+    narrow: up to so many ids, see `NARROW`.
+    """
+
+    def __init__(self, most_rows: int = MOST_ROWS, weights: str = WEIGHTS, narrow: int = NARROW) -> None:
+        self._most_rows, self._weights, self._narrow = most_rows, weights, narrow
         self._counts: dict[str, int] = {}
         self._counted_at = 0.0
 
@@ -63,9 +68,9 @@ class Lexical:
         """
         words = terms(text)
         rare = self._rare(connection, words)
-        if len(rare) < len(words) and visible.span <= NARROW:
+        if len(rare) < len(words) and visible.span <= self._narrow:
             return _within(connection, words, visible, limit)
-        return _ranked(connection, rare, visible, limit)
+        return _ranked(connection, rare, visible, limit, self._weights)
 
     def _rare(self, connection: sa.Connection, words: list[str]) -> list[str]:
         """The words that may be ranked, in the order of `words`."""
@@ -94,13 +99,13 @@ def terms(text: str) -> list[str]:
 
 
 def _ranked(
-    connection: sa.Connection, words: list[str], visible: Visible, limit: int
+    connection: sa.Connection, words: list[str], visible: Visible, limit: int, weights: str
 ) -> list[tuple[int, float]]:
     if not words:
         return []
     expression = " OR ".join(f'"{word}"' for word in words)
     found: list[tuple[int, float]] = []
-    parameters = {"expression": expression, "weights": _WEIGHTS}
+    parameters = {"expression": expression, "weights": weights}
     rows = connection.execute(_RANKED, parameters, execution_options={"yield_per": _STEP})
     for reference_id, rank in rows:
         if reference_id in visible:

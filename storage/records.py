@@ -284,7 +284,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Hit:
-    """A reference found. score: sum over both rankings of 1 / (60 + rank); ranks are 1-based.
+    """A reference found. score: of both searches together, see `storage.search`; ranks are 1-based.
 
     cosine is known for every hit that has a vector, also when only the lexical search ranked it. bm25:
     larger is better.

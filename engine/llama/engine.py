@@ -18,6 +18,7 @@ import psutil
 
 from engine import heads
 from engine.adapter import Adapter
+from engine.attend import asked, nothing
 from engine.errors import ModelUnsupported
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK, PREFIX_TEXT, Fingerprint, MemoryFormat
 from engine.llama import probe
@@ -25,6 +26,7 @@ from engine.llama.answering import Answer, Places
 from engine.llama.attending import Attending
 from engine.llama.batching import Batcher
 from engine.llama.context import Context, Run
+from engine.llama.looking import Looking
 from engine.llama.model import LlamaModel
 from engine.llama.placing import Placing
 from engine.llama.residents import Residents
@@ -33,6 +35,7 @@ from engine.llama.writing import Writing
 from engine.memory import ExplicitMemory
 from engine.prompting import fitted, turns, untemplated
 from engine.protocol import (
+    Attention,
     Chunk,
     EngineInfo,
     GenerateOptions,
@@ -134,6 +137,9 @@ class LlamaEngine:
             model, self._placing, prefix_state, threads, self._batcher.exclusive, weights
         )
         self._attention_lock = threading.Lock()
+        self._prefix_state = prefix_state
+        self._looker: Looking | None = None
+        self._looking_lock = threading.Lock()
         self._writing: Writing | None = None
         self._write_lock = threading.Lock()
         self._readers = 0  # answers that read memories now
@@ -166,6 +172,7 @@ class LlamaEngine:
             parallel=self._parallel,
             refusal=self._refusal,
             heads=None if self._heads is None else self._heads.id,
+            recall=() if self._adapter is None else self._adapter.recall,
         )
 
     @property
@@ -289,6 +296,30 @@ class LlamaEngine:
             known = tokens[:end]
             stretches.append(() if memories_for is None else self._ask(memories_for, len(prompt), known))
         return segments, stretches
+
+    # -- what a question looks for
+
+    def attend(self, messages: Sequence[Message], memories: Sequence[ExplicitMemory]) -> Attention:
+        with self._looking(messages) as (looking, prompt, own):
+            return looking.attend(prompt, own, memories)
+
+    def queries(self, messages: Sequence[Message]) -> npt.NDArray[np.float32]:
+        with self._looking(messages) as (looking, prompt, own):
+            return looking.queries(prompt, own)
+
+    @contextmanager
+    def _looking(self, messages: Sequence[Message]) -> Iterator[tuple[Looking, list[int], slice]]:
+        """Who looks, the prompt, and the question's tokens in it."""
+        placing = self._readable()
+        prompt, _ = self._prompt(messages, nothing, 0)
+        own = asked(prompt, messages[-1], self.prompt_ids)
+        with self._looking_lock:
+            if self._looker is None:
+                assert self._prefix_state is not None
+                self._looker = Looking(
+                    self._model, placing, self._prefix_state, self._threads, self._batcher.exclusive
+                )
+            yield self._looker, prompt, own
 
     def _prompt(
         self, messages: Sequence[Message], memories_for: MemoriesFor | None, answer_tokens: int

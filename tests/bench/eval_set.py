@@ -91,11 +91,14 @@ class Drawn:
 
 
 class Source:
-    """One domain's held-out contexts and the questions about them, in an order drawn by the generator."""
+    """One domain's held-out contexts and the questions about them, in an order drawn by the generator.
 
-    def __init__(self, data: Path, domain: str, generator: random.Random) -> None:
+    held_out False: those that are not kept from training.
+    """
+
+    def __init__(self, data: Path, domain: str, generator: random.Random, *, held_out: bool = True) -> None:
         contexts = read_contexts(data / f"{domain}_contexts.jsonl.gz")
-        self.contexts = {key: context for key, context in contexts.items() if context.held_out}
+        self.contexts = {key: context for key, context in contexts.items() if context.held_out == held_out}
         questions = read_questions(data / f"{domain}_qa.jsonl.gz")
         self.questions = [question for question in questions if question.context_id in self.contexts]
         generator.shuffle(self.questions)

@@ -6,6 +6,7 @@ Each input is a file of JSON lines, as a command printed them; without it, its p
     --eval       attest eval QUESTIONS --contexts CONTEXTS --json
     --base-eval  the same with ATTEST_ADAPTER=none
     --ceiling    either or both, one file behind the other, of an adapter trained with `--reads text`
+    --retrieval  tests.bench.retrieval --recall
     --abilities  tests.bench.abilities and tests.bench.hallucination, one file behind the other
 
 Give `--batches`, `--seed` and `--limit` as those commands had them: the page prints the commands.
@@ -43,6 +44,7 @@ class Saved:
     evaluated: Sequence[Line] = ()
     base: Sequence[Line] = ()
     ceiling: Sequence[Line] = ()
+    retrieval: Sequence[Line] = ()
     abilities: Sequence[Line] = ()
     batches: int = 20
     seed: int = 1
@@ -62,6 +64,7 @@ def page(saved: Saved) -> str:
         *known_answers(saved),
         *one_change(saved),
         *asked(saved),
+        *retrieved(saved),
         *abilities(saved),
         *unsupported(saved),
         *limits(saved),
@@ -228,6 +231,32 @@ def abilities(saved: Saved) -> Iterator[str]:
     )
 
 
+def retrieved(saved: Saved) -> Iterator[str]:
+    """Recall at five of every way to retrieve."""
+    rows = having(saved.retrieval, "recall_at_5")
+    if not rows:
+        return
+    yield "## Which references a question finds"
+    yield prose(
+        f"""{rows[0]["n"]} questions, open book: one of the five references that a way finds overlaps the
+        place of a right answer; ± is the standard error. “Hybrid” fuses the search by meaning and by words by
+        reciprocal rank. “Fused” is the search by score, “recalled” what the product does: the model's own
+        queries order what the search found. “Read” lets the question read all candidates instead."""
+    )
+    yield block(["python -m tests.bench.retrieval --recall"])
+    datasets = sorted({name for row in rows for name in row["datasets"]})
+    yield table(
+        ["way", "recall at 5", "±", *datasets],
+        [
+            [
+                *(row["way"], cell(row["recall_at_5"]), cell(row["error"])),
+                *(cell(row["datasets"].get(name)) for name in datasets),
+            ]
+            for row in rows
+        ],
+    )
+
+
 def unsupported(saved: Saved) -> Iterator[str]:
     """How often an answer states what no reference holds."""
     stated = having(saved.abilities, "unsupported")
@@ -333,7 +362,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name in ("ladder", "eval", "base-eval", "ceiling", "abilities"):
+    for name in ("ladder", "eval", "base-eval", "ceiling", "retrieval", "abilities"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--batches", type=int, default=Saved.batches)
     parser.add_argument("--seed", type=int, default=Saved.seed)
@@ -344,6 +373,7 @@ def main() -> None:
         evaluated=read(given.eval),
         base=read(given.base_eval),
         ceiling=read(given.ceiling),
+        retrieval=read(given.retrieval),
         abilities=read(given.abilities),
         batches=given.batches,
         seed=given.seed,

@@ -154,6 +154,14 @@ def test_it_is_the_same_engine(client: SharedEngine) -> None:
     np.testing.assert_array_equal(lost[0].without, lost[1].without)
     assert lost[0].without.shape == (2, len(lost[0].log_probabilities))
     assert (lost[0].without[0] < lost[0].log_probabilities).any()
+    written = local.write(references[:1] + references[2:])
+    question = prompt("How short is the notice period of this lease?")
+    seen, sent = (engine.attend(question, written) for engine in (local, client))
+    assert seen.question.shape == (2, 1, 1)
+    assert seen.question[0] != seen.question[1]
+    np.testing.assert_array_equal(seen.question, sent.question)
+    np.testing.assert_array_equal(seen.last, sent.last)
+    np.testing.assert_array_equal(local.queries(question), client.queries(question))
 
 
 def test_errors_cross_by_class_and_message_and_say_nothing_of_the_text(client: SharedEngine) -> None:
