@@ -17,6 +17,7 @@ from app.adding import Added, add_file
 from app.answer import Answer, AnswerEvent, Mode, Rect
 from app.asking import Asker
 from app.attribution import passage_rectangles
+from app.conversations import Conversations
 from app.errors import AttestError, NothingToAsk, NotReady, for_people
 from app.pace import Pace
 from app.profiles import profile as known_profile
@@ -58,6 +59,7 @@ class Service:
         self.settings = settings
         with for_people():
             self.store = Store.open(settings.home)
+        self.conversations = Conversations(self.store)
         self._choice = Choice(
             settings.home,
             settings.model,
