@@ -7,7 +7,7 @@ verified stays the recorded one; this is a view of it.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.answer import Answer, Citation
@@ -78,10 +78,23 @@ def merge_adjacent(answer: Answer, text_of: Callable[[str, int], str | None]) ->
         answer,
         citations=merged,
         sentences=[
-            replace(mark, citations=list(dict.fromkeys(numbers[n] for n in mark.citations if n in numbers)))
+            replace(
+                mark,
+                citations=list(dict.fromkeys(numbers[n] for n in mark.citations if n in numbers)),
+                needed=None if mark.needed is None else _larger(mark.needed, numbers),
+            )
             for mark in answer.sentences
         ],
     )
+
+
+def _larger(needed: Mapping[int, float], numbers: Mapping[int, int]) -> dict[int, float]:
+    """By new number, the largest of what its parts were needed for."""
+    found: dict[int, float] = {}
+    for n, lost in needed.items():
+        if n in numbers:
+            found[numbers[n]] = max(lost, found.get(numbers[n], lost))
+    return found
 
 
 def _adjacent(one: Citation, other: Citation, text: str) -> bool:
@@ -102,6 +115,7 @@ def _merged(n: int, group: Sequence[Citation], text: str | None) -> Citation:
         text=first.text if text is None or len(group) == 1 else text[start:end],
         rects=None if first.rects is None else rects,
         attention=sum(each.attention for each in group),
+        read=sum(each.read for each in group),
         needed=max(needed, default=None),
     )
 

@@ -67,13 +67,18 @@ class Conversations:
         beside: int | None = None,
         owner: str | None = None,
     ) -> Kept:
-        """Keep an answer; without a conversation, in a new one that is named after the question."""
+        """Keep an answer; without a conversation, in a new one that is named after the question.
+
+        beside: the kept answer that this one is compared with; it goes where that one is.
+        """
         body, documents = stripped(answer)
         new = NewAnswer(
             question, answer.answer, mode, max_tokens, body, documents, stopped, tuple(remarks), beside
         )
         with for_people():
-            if conversation_id is None:
+            if beside is not None:
+                conversation_id = self._store.answers.get(beside).conversation_id
+            elif conversation_id is None:
                 conversation_id = self._store.conversations.start(collection, question, owner).id
             made = self._store.answers.keep(conversation_id, new)
         return self.answer(made)

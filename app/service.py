@@ -17,6 +17,7 @@ from app.adding import Added, add_file
 from app.answer import Answer, AnswerEvent, Mode, Rect
 from app.asking import Asker
 from app.attribution import passage_rectangles
+from app.citing import Presented, present
 from app.conversations import Conversations
 from app.errors import AttestError, NothingToAsk, NotReady, for_people
 from app.pace import Pace
@@ -296,6 +297,12 @@ class Service:
         asker = self.asker()
         with for_people():
             return asker.needed(question, collection, answer, history=history)
+
+    def present(self, answer: Answer, collection: str) -> Presented:
+        """The answer as people see it: adjacent citations as one, with pin cites in the collection's form."""
+        with for_people():
+            profile = self.store.collections.profiles().get(collection, "general")
+            return present(self.store, answer, profile)
 
     def _check_askable(self, collection: str) -> None:
         with for_people():
