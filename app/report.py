@@ -192,10 +192,10 @@ def _reads(turn: Turn) -> str:
         "<section><h2>What was read</h2><table><thead><tr><th></th><th>Passage</th><th>Retrieval score</th>"
         "<th>Read</th><th>Attention</th><th>Needed</th></tr></thead>"
         f"<tbody>{passages}{rest}</tbody></table>"
-        '<p class="note">Attention is what all heads looked at, on average, while the answer was written; its '
-        "shares are 100 % together. Read is the same of the heads that tell what an answer depends on. Needed is the log-probability, in '
-        "nats, that the answer loses when the passage is taken away. Neither is proof that the passage "
-        "supports the answer: read it.</p>"
+        '<p class="note">Attention is what all heads looked at while the answer was written, on average; its '
+        "shares are 100 % together. Read is that of the heads that tell what an answer depends on. Needed is "
+        "the log-probability, in nats, that the answer loses when the passage is taken away. None of them is "
+        "proof that the passage supports the answer: read it.</p>"
         "<h3>The decode, stretch by stretch</h3><table><thead><tr><th>Tokens</th><th>Memories</th>"
         f"<th>Dropped</th></tr></thead><tbody>{walked}</tbody></table></section>"
     )

@@ -157,7 +157,7 @@ def build_page(service: Service) -> gr.Blocks:
         finished = _connect_reader(reader, reader_parts, page, collection, mode)
         library = Library(service, library_parts)
         removed = _connect_library(library, library_parts, page, folder, create)
-        removed.then(reader.again, [conversation, thread, shown], reader_parts.all(), **QUIET)
+        removed.then(reader.again, [conversation, thread, shown], reader_parts.opened(), **QUIET)
         _connect_archive(archive, archive_parts, reader, reader_parts, page, rename)
         for event in finished:
             event.then(archive.list, [search, thread], archive_parts.conversations, **QUIET)
@@ -231,7 +231,7 @@ def _connect_archive(
     listed = {"inputs": [parts.search, shown.thread], "outputs": parts.conversations, **QUIET}
     parts.search.input(archive.list, trigger_mode="always_last", **listed)
     clicked = parts.conversations.act(opened, shown.thread, shown.thread, **QUIET)
-    clicked.then(reader.open, shown.thread, shown.all(), **QUIET)
+    clicked.then(reader.open, shown.thread, shown.opened(), **QUIET)
     parts.conversations.act(
         archive.act,
         [parts.search, shown.thread],
@@ -245,4 +245,4 @@ def _connect_archive(
         [parts.form, parts.conversations],
         **QUIET,
     )
-    page.load(reader.arrive, outputs=shown.all(), **QUIET).then(archive.list, **listed)
+    page.load(reader.arrive, outputs=shown.opened(), **QUIET).then(archive.list, **listed)

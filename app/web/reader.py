@@ -51,6 +51,10 @@ class ReaderParts:
     def all(self) -> list[Any]:
         return [getattr(self, name) for name in self.__dataclass_fields__]
 
+    def opened(self) -> list[Any]:
+        """Outputs of handlers that open a conversation: not what the reader may be typing into just then."""
+        return [each for each in self.all() if each not in (self.question, self.ask, self.stop)]
+
 
 class Reader:
     """Handlers of one page; shared by all its sessions."""

@@ -91,8 +91,8 @@ def read_over(
             entry.attention += share * memory.attention
             entry.read += share * memory.read
             for token in memory.tokens:
-                attention, read = entry.tokens.get((token.start, token.end), (0.0, 0.0))
-                both = (attention + share * token.attention, read + share * token.read)
+                mass, weighted = entry.tokens.get((token.start, token.end), (0.0, 0.0))
+                both = (mass + share * token.attention, weighted + share * token.read)
                 entry.tokens[token.start, token.end] = both
     passages = [
         Passage(
@@ -106,7 +106,9 @@ def read_over(
         )
         for spot, entry in sums.items()
     ]
-    passages.sort(key=lambda passage: (-passage.read, -passage.attention, passage.spot.document_id, passage.spot.start))
+    passages.sort(
+        key=lambda passage: (-passage.read, -passage.attention, passage.spot.document_id, passage.spot.start)
+    )
     return Reading(chosen[0].from_token, chosen[-1].to_token, tuple(passages), question, answer, prefix)
 
 

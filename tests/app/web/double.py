@@ -478,7 +478,9 @@ def memory(
 ) -> MemoryRead:
     """A read of one passage; `words` are weights of its words, scaled to `mass`."""
     whole = sum(words.values()) or 1.0
-    tokens = [TokenAttention(*span(text, word), *[mass * weight / whole] * 2) for word, weight in words.items()]
+    tokens = [
+        TokenAttention(*span(text, word), *[mass * weight / whole] * 2) for word, weight in words.items()
+    ]
     return MemoryRead(reference, document, 1, *part, text[part[0] : part[1]], mass * 3, mass, tokens, mass)
 
 
@@ -550,7 +552,9 @@ def legal_answer(mode: Mode = "memory", abstained: bool = False) -> Answer:
 
 def medical_answer() -> Answer:
     """Hostile in every text field."""
-    read = MemoryRead(9, "leaflet", 1, 0, len(HOSTILE), HOSTILE, 1.0, 0.5, [TokenAttention(0, 8, 0.5, 0.5)], 0.5)
+    read = MemoryRead(
+        9, "leaflet", 1, 0, len(HOSTILE), HOSTILE, 1.0, 0.5, [TokenAttention(0, 8, 0.5, 0.5)], 0.5
+    )
     citation = Citation(1, "leaflet", HOSTILE, 1, HOSTILE, 0, len(HOSTILE), HOSTILE, None, 0.5, None, 0.5)
     reads = [StretchRead(0, 10, [read], Other(0.2, 0.1, 0.2))]
     text = f"Take it. {HOSTILE} [x](javascript:window.hacked=1)"

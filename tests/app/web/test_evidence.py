@@ -42,7 +42,8 @@ def test_bars_add_to_one_hundred_and_name_what_is_not_documents(service: DoubleS
     for stretch in (None, 0, 1):
         html = shown_html(service, turn, replace(first_shown(0, turn), stretch=stretch))
         assert sum(round(10 * float(share)) for share in SHARE.findall(html)) == 1000
-        assert all(label in html for label in (">question<", ">answer so far<", ">other (prefix)<"))
+        rest = (">all passages<", ">question<", ">answer so far<", ">other (prefix)<")
+        assert all(label in html for label in rest)
         assert CAPTION in html
 
 
