@@ -106,9 +106,13 @@ def test_adjacent_citations_become_one() -> None:
     assert (first.n, first.start, first.end) == (1, term.start, rent.end)
     assert first.text == LEASE[term.start : rent.end]
     assert first.attention == pytest.approx(term.attention + rent.attention)
+    assert first.read == pytest.approx(term.read + rent.read)
     assert first.needed == term.needed == 0.42
     assert replace(second, n=2) == notes
     assert [mark.citations for mark in merged.sentences] == [[1, 2], [1], [1]]
+    lost = [replace(mark, needed={1: 0.5, 2: 0.25, 3: 0.75}) for mark in answer_.sentences]
+    measured = merge_adjacent(replace(answer_, sentences=lost), lambda document, page: LEASE)
+    assert [mark.needed for mark in measured.sentences] == [{1: 0.75, 2: 0.25}] * 3
     assert merge_adjacent(answer_, lambda document, page: None) == answer_
     apart = replace(answer_, citations=[replace(term, end=term.end - 9), notes, rent])
     assert merge_adjacent(apart, lambda document, page: LEASE) == apart

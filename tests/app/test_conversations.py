@@ -25,7 +25,8 @@ pytestmark = pytest.mark.usefixtures("fake_model")
 def kept_answer(
     service: Service, question: str = QUESTION, *, mode: Mode = "memory", conversation: int | None = None
 ) -> Kept:
-    given = answer(service, question, mode=mode)
+    history = () if conversation is None else service.conversations.history(conversation)
+    given = answer(service, question, mode=mode, history=history)
     return service.conversations.keep(conversation, question, "default", given, mode=mode, max_tokens=128)
 
 

@@ -27,7 +27,7 @@ def test_citations_name_document_page_and_share(turn: Turn) -> None:
 
 def test_no_share_is_claimed_where_none_was_measured(turn: Turn) -> None:
     assert turn.answer is not None
-    unread = [replace(citation, attention=0.0) for citation in turn.answer.citations]
+    unread = [replace(citation, attention=0.0, read=0.0) for citation in turn.answer.citations]
     html = turn_html(replace(turn, answer=replace(turn.answer, citations=unread)), 0)
     assert "%" not in html
 

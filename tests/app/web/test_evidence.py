@@ -34,7 +34,7 @@ def test_page_image_with_words_where_they_are(service: DoubleService, turn: Turn
     assert any(place[:3] == pytest.approx(expected, abs=0.01) for place in places)
     assert all(left + width <= 100.01 and top + high <= 100.01 for left, top, width, high in places)
     assert html.count("at-outline") == 1
-    assert 'title="attention ' in html
+    assert 'title="read ' in html
     assert set(re.findall(r"at-s[0-9]", html)) <= {"at-s1", "at-s2", "at-s3", "at-s4"}
 
 
@@ -68,7 +68,7 @@ def test_text_page_marks_words_in_their_place(service: DoubleService, turn: Turn
     notes = turn.answer.citations[1]
     html = shown_html(service, turn, Shown(0, Spot("notes", 1, notes.start, notes.end)))
     assert "<img" not in html
-    assert re.search(r'<mark class="at-s4" title="attention [0-9.]+ %">Ninety</mark>', html)
+    assert re.search(r'<mark class="at-s4" title="read [0-9.]+ %">Ninety</mark>', html)
     plain = re.sub(r"<[^>]+>", "", html.split('class="at-text">')[1].split("</div>")[0])
     assert plain.replace("&#x27;", "'") == service.page_view("notes", 1).text
 
