@@ -54,9 +54,10 @@ def ask(
             raise AttestError("the answer was stopped")
         kept = _kept(service, question, collection, answer, mode, max_tokens) if keep else None
         printed = answer.to_json() | ({} if kept is None else {"answer_id": kept})
-        show(printed, as_json, _answer_lines(service.present(answer, collection)))
+        lines = _answer_lines(service.present(answer, collection))
         if kept is not None:
-            click.echo(f"kept as answer {kept}; why: attest answers export {kept} --out FILE.html", err=True)
+            lines += ["", f"Kept as answer {kept}; why: attest answers export {kept} --out FILE.html"]
+        show(printed, as_json, lines)
 
 
 def _kept(
