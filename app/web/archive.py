@@ -3,6 +3,7 @@
 Methods are Gradio event handlers; the HTML is escaped. Opening one is `app.web.reader`'s.
 """
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import gradio as gr
 from app.errors import AttestError
 from app.web.documents import notice_html
 from app.web.protocol import ConversationView, Service
-from app.web.reader import data_of
+from app.web.reader import Opening, data_of
 
 MOST = 100  # conversations in the list; older ones are found by their words
 
@@ -81,15 +82,21 @@ class Archive:
         return conversations_html(found, thread, searched=bool(text.strip()), confirming=confirming)
 
 
-def opened(event: gr.EventData, thread: int | None) -> int | None:
-    """The conversation to show after a click in the list: the chosen one, none if the open one went."""
+def opening(event: gr.EventData, thread: int | None) -> Opening | None:
+    """What a click in the list opens: the chosen conversation, an empty one if the open one is to go."""
     data = data_of(event)
     number = str(data.get("conversation", ""))
     if not number.isdecimal():
-        return thread
+        return None
     if data.get("act") == "open":
-        return int(number)
-    return None if data.get("act") == "forget-now" and int(number) == thread else thread
+        return Opening(int(number), time.monotonic_ns())
+    gone = data.get("act") == "forget-now" and int(number) == thread
+    return Opening(None, time.monotonic_ns()) if gone else None
+
+
+def opened(event: gr.EventData, thread: int | None) -> Any:
+    """`opening`, for the state that it changes; a state that nothing is to change is skipped."""
+    return opening(event, thread) or gr.skip()
 
 
 def conversations_html(

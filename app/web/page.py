@@ -55,6 +55,8 @@ def build_page(service: Service) -> gr.Blocks:
         shown = gr.State(None)
         thread = gr.State(None)
         chosen = gr.State(None)
+        opening = gr.State(None)
+        removed = gr.State(None)
         timer = gr.Timer(BUSY_SECONDS)
         with gr.Row(elem_id="at-header"):
             markup(HEADER, elem_id="at-brand")
@@ -150,15 +152,31 @@ def build_page(service: Service) -> gr.Blocks:
             past, live, welcome, question, ask, stop, fresh, evidence, conversation, shown, thread
         )
         library_parts = LibraryParts(
-            collection, form, name, profile, documents, worker, notice, status, welcome, drop, timer, listing
+            collection,
+            form,
+            name,
+            profile,
+            documents,
+            worker,
+            notice,
+            status,
+            welcome,
+            drop,
+            timer,
+            listing,
+            removed,
         )
         archive_parts = ArchiveParts(conversations, search, renaming, title, chosen)
         reader, archive = Reader(service, reader_parts), Archive(service, archive_parts)
         finished = _connect_reader(reader, reader_parts, page, collection, mode)
         library = Library(service, library_parts)
-        removed = _connect_library(library, library_parts, page, folder, create)
-        removed.then(reader.again, [conversation, thread, shown], reader_parts.opened(), **QUIET)
-        _connect_archive(archive, archive_parts, reader, reader_parts, page, rename)
+        _connect_library(library, library_parts, page, folder, create)
+        _connect_archive(archive, archive_parts, reader_parts.thread, opening, rename)
+        # Gradio makes a component anew that is a skipped output; so states say what is to be done.
+        page.load(reader.arrive, outputs=opening, **QUIET)
+        opening.change(reader.open, opening, reader_parts.opened(), **QUIET)
+        removed.change(reader.again, [conversation, thread, shown], reader_parts.opened(), **QUIET)
+        page.load(archive.list, [search, thread], conversations, **QUIET)
         for event in finished:
             event.then(archive.list, [search, thread], archive_parts.conversations, **QUIET)
         new.click(lambda: gr.update(visible=True), outputs=form, **QUIET)
@@ -202,8 +220,7 @@ def _connect_reader(
 
 def _connect_library(
     library: Library, parts: LibraryParts, page: gr.Blocks, folder: gr.UploadButton, create: gr.Button
-) -> Any:
-    """Returns the event of the list's buttons."""
+) -> None:
     now = [parts.collection, parts.listing]
     quiet = {"outputs": parts.all(), **QUIET}
     page.load(library.open, **quiet)
@@ -217,32 +234,26 @@ def _connect_library(
         inputs=[parts.name, parts.profile, parts.listing],
         **quiet,
     )
-    return parts.documents.act(library.act, inputs=now, **quiet)
+    parts.documents.act(library.act, inputs=now, **quiet)
 
 
 def _connect_archive(
-    archive: Archive,
-    parts: ArchiveParts,
-    reader: Reader,
-    shown: ReaderParts,
-    page: gr.Blocks,
-    rename: gr.Button,
+    archive: Archive, parts: ArchiveParts, thread: gr.State, opening: gr.State, rename: gr.Button
 ) -> None:
-    listed = {"inputs": [parts.search, shown.thread], "outputs": parts.conversations, **QUIET}
-    parts.search.input(archive.list, trigger_mode="always_last", **listed)
-    clicked = parts.conversations.act(opened, shown.thread, shown.thread, **QUIET)
-    clicked.then(reader.open, shown.thread, shown.opened(), **QUIET)
+    parts.search.input(
+        archive.list, [parts.search, thread], parts.conversations, trigger_mode="always_last", **QUIET
+    )
+    parts.conversations.act(opened, thread, opening, **QUIET)
     parts.conversations.act(
         archive.act,
-        [parts.search, shown.thread],
+        [parts.search, thread],
         [parts.conversations, parts.form, parts.title, parts.chosen],
         **QUIET,
     )
     gr.on(
         [rename.click, parts.title.submit],
         archive.rename,
-        [parts.title, parts.chosen, parts.search, shown.thread],
+        [parts.title, parts.chosen, parts.search, thread],
         [parts.form, parts.conversations],
         **QUIET,
     )
-    page.load(reader.arrive, outputs=shown.opened(), **QUIET).then(archive.list, **listed)

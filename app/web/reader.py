@@ -33,6 +33,14 @@ Updates = dict[Any, Any]
 
 
 @dataclass(frozen=True)
+class Opening:
+    """A conversation to be shown, none for a new one. at: makes the same one, asked for again, a change."""
+
+    thread: int | None
+    at: int
+
+
+@dataclass(frozen=True)
 class ReaderParts:
     """The components that the handlers update."""
 
@@ -200,7 +208,11 @@ class Reader:
             self._parts.fresh: gr.update(visible=False),
         }
 
-    def open(self, thread: int | None) -> Updates:
+    def open(self, opening: Opening) -> Updates:
+        """Show what a click or the tab's address asks for."""
+        return self._opened(opening.thread)
+
+    def _opened(self, thread: int | None) -> Updates:
         """Show a kept conversation, with the evidence of its last answer; an empty one if it is gone."""
         try:
             conversation = thread_of(self._service, thread) if thread is not None else ()
@@ -220,16 +232,16 @@ class Reader:
             self._parts.fresh: gr.update(visible=True),
         }
 
-    def arrive(self, request: gr.Request) -> Updates:
-        """A tab was opened: show the conversation that its address names."""
+    def arrive(self, request: gr.Request) -> Any:
+        """A tab was opened: the conversation that its address names is to be shown."""
         number = str(request.query_params.get("conversation", ""))
-        return self.open(int(number)) if number.isdecimal() else gr.skip()
+        return Opening(int(number), time.monotonic_ns()) if number.isdecimal() else gr.skip()
 
     def again(self, conversation: Conversation, thread: int | None, shown: Shown | None) -> Updates:
         """Something was deleted: show what is left of the conversation, where the reader is."""
         if thread is None or not conversation:
             return gr.skip()  # type: ignore[no-any-return]
-        fresh = self.open(thread)
+        fresh = self._opened(thread)
         turns = fresh[self._parts.conversation]
         if shown is not None and shown.turn < len(turns):
             fresh[self._parts.shown] = shown = replace(shown, spot=left_of(turns[shown.turn], shown))

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import AttestError
 from app.web.afterwards import Afterwards
-from app.web.archive import conversations_html, opened
+from app.web.archive import conversations_html, opening
 from app.web.conversation import Conversation, Turn, turn_html
 from app.web.judging import plain_text
 from app.web.panel import Shown, panel_of
@@ -123,13 +123,15 @@ def test_the_list_names_and_escapes() -> None:
 @pytest.mark.parametrize(
     ("data", "shown"),
     [
-        ({"act": "open", "conversation": "7"}, 7),
-        ({"act": "forget-now", "conversation": "3"}, None),
-        ({"act": "forget-now", "conversation": "7"}, 3),
-        ({"act": "open", "conversation": "x"}, 3),
-        ({"act": "rename", "conversation": "7"}, 3),
-        ("nonsense", 3),
+        ({"act": "open", "conversation": "7"}, [7]),
+        ({"act": "open", "conversation": "3"}, [3]),
+        ({"act": "forget-now", "conversation": "3"}, [None]),
+        ({"act": "forget-now", "conversation": "7"}, []),
+        ({"act": "open", "conversation": "x"}, []),
+        ({"act": "rename", "conversation": "7"}, []),
+        ("nonsense", []),
     ],
 )
-def test_which_conversation_is_open_after_a_click(data: Any, shown: int | None) -> None:
-    assert opened(SimpleNamespace(_data=data), 3) == shown  # type: ignore[arg-type]
+def test_which_conversation_is_opened_by_a_click(data: Any, shown: list[int | None]) -> None:
+    found = opening(SimpleNamespace(_data=data), 3)  # type: ignore[arg-type]
+    assert [each.thread for each in (found,) if each is not None] == shown
