@@ -30,7 +30,7 @@ def tools_html(turn: "Turn", index: int) -> str:
         url = f"/page/answers/{turn.kept}/report"
         tools.append(f'<a class="at-tool" href="{url}" download>Why this answer</a>')
         tools.append(_compare(turn, index))
-        tools += [_thumb(turn, index, 1, "Good answer", "👍"), _thumb(turn, index, -1, "Bad answer", "👎")]
+        tools += [_thumb(turn, index, 1, "Good answer", "Good"), _thumb(turn, index, -1, "Bad answer", "Bad")]
         tools.append(_note(turn, index))
     return f'<div class="at-tools">{"".join(tools)}</div>'
 

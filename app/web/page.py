@@ -240,7 +240,7 @@ def _connect_library(
 def _connect_archive(
     archive: Archive, parts: ArchiveParts, thread: gr.State, opening: gr.State, rename: gr.Button
 ) -> None:
-    parts.search.input(
+    parts.search.change(
         archive.list, [parts.search, thread], parts.conversations, trigger_mode="always_last", **QUIET
     )
     parts.conversations.act(opened, thread, opening, **QUIET)
