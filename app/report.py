@@ -13,6 +13,7 @@ from importlib import resources
 from importlib.metadata import version
 
 from app.errors import AttestError
+from app.keeping import GONE
 from app.record import RECORD, Record, record_of
 from app.web.bars import NOT_MEASURED, nats
 from app.web.conversation import Turn
@@ -53,7 +54,7 @@ def report_of(service: Service, answer_id: int) -> str:
             "".join(
                 _citation(service, turn, n) for n in range(len(turn.shown.citations if turn.shown else ()))
             ),
-            _reads(turn),
+            _reads(turn, record),
             _facts(record),
             _record(record),
         )
@@ -157,15 +158,17 @@ def _sheet(service: Service, panel: Panel) -> str:
     return f'<div class="sheet">{image_html(panel, page, source, here=True)}</div>{words}'
 
 
-def _reads(turn: Turn) -> str:
+def _reads(turn: Turn, record: Record) -> str:
     """Every stretch with its memories, and what was not from documents."""
     reading = read_over(turn.reads, turn.shown.citations if turn.shown else ())
     if reading is None:
         return ""
     names = labels(reading)
+    titles = {each.document_id: each.name for each in record.documents}
     needed = {} if turn.answer is None else needed_of(turn.answer)
     passages = "".join(
-        f"<tr><td>{escape(names[each.spot])}</td><td>{escape(each.spot.document_id)}, page {each.spot.page}, "
+        f"<tr><td>{escape(names[each.spot])}</td>"
+        f"<td>{escape(titles.get(each.spot.document_id, GONE))}, page {each.spot.page}, "
         f"characters {each.spot.start}–{each.spot.end}</td><td>{each.retrieval_score:.4f}</td>"
         f"<td>{per_cent(each.read)}</td><td>{per_cent(each.attention)}</td>"
         f"<td>{nats(needed[each.spot]) if each.spot in needed else NOT_MEASURED}</td></tr>"
