@@ -17,6 +17,8 @@ from app.adding import Added, add_file
 from app.answer import Answer, AnswerEvent, Mode, Rect
 from app.asking import Asker
 from app.attribution import passage_rectangles
+from app.citing import Presented, present
+from app.conversations import Conversations
 from app.errors import AttestError, NothingToAsk, NotReady, for_people
 from app.pace import Pace
 from app.profiles import profile as known_profile
@@ -58,6 +60,7 @@ class Service:
         self.settings = settings
         with for_people():
             self.store = Store.open(settings.home)
+        self.conversations = Conversations(self.store)
         self._choice = Choice(
             settings.home,
             settings.model,
@@ -296,6 +299,12 @@ class Service:
         asker = self.asker()
         with for_people():
             return asker.needed(question, collection, answer, history=history)
+
+    def present(self, answer: Answer, collection: str) -> Presented:
+        """The answer as people see it: adjacent citations as one, with pin cites in the collection's form."""
+        with for_people():
+            profile = self.store.collections.profiles().get(collection, "general")
+            return present(self.store, answer, profile)
 
     def _check_askable(self, collection: str) -> None:
         with for_people():

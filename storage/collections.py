@@ -12,7 +12,7 @@ from storage.database import Database
 from storage.errors import CollectionExists, CollectionNotFound
 from storage.records import CollectionRow, Profile, Receipt
 from storage.removal import Remover
-from storage.schema import Collection, CollectionDocument, Document, Memory
+from storage.schema import Collection, CollectionDocument, Conversation, Document, Memory
 
 
 class Collections:
@@ -58,7 +58,7 @@ class Collections:
             return {row.name: row.profile for row in connection.execute(query)}
 
     def delete(self, name: str) -> List[Receipt]:
-        """Delete a collection and every document that is in no other one.
+        """Delete a collection, its conversations, and every document that is in no other one.
 
         Raises CollectionNotFound. A call that was interrupted can be repeated.
         """
@@ -66,12 +66,17 @@ class Collections:
         while True:
             with self._database.write() as connection:
                 collection_id = collection_id_of(connection, name)
+                talked = sa.delete(Conversation).where(Conversation.collection_id == collection_id)
+                if connection.execute(talked).rowcount:
+                    self._remover.note_rows(connection)
                 only_here = connection.execute(_only_in(collection_id)).scalars().all()
                 if not only_here:
                     connection.execute(sa.delete(Collection).where(Collection.id == collection_id))
                     epochs.visibility_changed(connection)
-                    return receipts
+                    break
             receipts += self._remover.delete_all(only_here)
+        self._remover.finish()
+        return receipts
 
 
 def collection_id_of(connection: sa.Connection, name: str) -> int:

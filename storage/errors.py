@@ -6,7 +6,9 @@ StorageError
 │   ├── DocumentNotFound
 │   ├── PageNotFound
 │   ├── JobNotFound
-│   └── BankNotFound
+│   ├── BankNotFound
+│   ├── ConversationNotFound
+│   └── AnswerNotFound
 ├── CollectionExists     a collection of that name is there already
 ├── OriginalUnreadable   a file to be added cannot be read
 ├── InvalidPage          a page's boxes do not fit its text
@@ -54,6 +56,14 @@ class JobNotFound(NotFound):
 
 class BankNotFound(NotFound):
     """No bank of that fingerprint."""
+
+
+class ConversationNotFound(NotFound):
+    """No conversation of that id (it may have been deleted meanwhile)."""
+
+
+class AnswerNotFound(NotFound):
+    """No kept answer of that id (it may have been deleted with its conversation)."""
 
 
 class CollectionExists(StorageError):

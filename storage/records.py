@@ -283,6 +283,77 @@ class Receipt:
 
 
 @dataclass(frozen=True)
+class ConversationRow:
+    """A conversation about one collection. owner: whose it is; None while there is one local user.
+
+    answers: how many are kept, without those that stand beside another for comparison.
+    """
+
+    id: int
+    collection: str
+    owner: str | None
+    title: str
+    created_at: float
+    changed_at: float
+    answers: int
+
+
+@dataclass(frozen=True)
+class NewAnswer:
+    """An answer to be kept.
+
+    body: everything but the question and the text that the model wrote; it must hold no text of a page and no
+        name of a document, and names documents by their index in `documents`.
+    remarks: what the reader was told of it, such as that it was answered otherwise than asked.
+    beside: the kept answer to the same question that this one is compared with.
+    """
+
+    question: str
+    text: str
+    mode: str
+    max_tokens: int
+    body: Mapping[str, Any]
+    documents: tuple[str, ...] = ()
+    stopped: bool = False
+    remarks: tuple[str, ...] = ()
+    beside: int | None = None
+
+
+@dataclass(frozen=True)
+class AnswerSource:
+    """A document that an answer names. After its deletion only `deleted_at` is left."""
+
+    document_id: str | None
+    name: str | None
+    sha256: str | None
+    deleted_at: float | None
+
+
+@dataclass(frozen=True)
+class AnswerRow:
+    """A kept answer, as in `NewAnswer`. rating: -1, 0 or 1, with a note of the reader's.
+
+    sources: in the order of the numbers by which `body` names documents.
+    """
+
+    id: int
+    conversation_id: int
+    collection: str
+    question: str
+    text: str
+    mode: str
+    max_tokens: int
+    body: dict[str, Any]
+    sources: tuple[AnswerSource, ...]
+    stopped: bool
+    remarks: tuple[str, ...]
+    beside: int | None
+    rating: int
+    note: str
+    created_at: float
+
+
+@dataclass(frozen=True)
 class Hit:
     """A reference found. score: of both searches together, see `storage.search`; ranks are 1-based.
 

@@ -44,6 +44,18 @@ class References:
             found = {row.id: row for row in _rows(connection, Reference.id.in_(ids))}
         return [found[key] for key in ids if key in found]
 
+    def heading_path(self, document_id: str, page: int, start: int) -> tuple[str, ...]:
+        """The headings above what begins at `start` of a page; () where no reference holds that place."""
+        query = (
+            sa.select(Reference.heading_path)
+            .where(Reference.document_id == document_id, Reference.page == page)
+            .where(Reference.start <= start, Reference.end > start)
+            .order_by(Reference.start.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            return tuple(connection.execute(query).scalar() or ())
+
     def of_document(self, document_id: str) -> list[int]:
         """Ids of a document's references in reading order."""
         query = sa.select(Reference.id).where(Reference.document_id == document_id).order_by(Reference.id)

@@ -3,7 +3,8 @@
 A delete has two halves. One transaction removes every row and notes in `removals` what still lies in
 files; then the files are unlinked, or rewritten without the document, and each note is struck out. A
 crash between the halves loses nothing: the notes are worked off when the store is opened next. Deleted
-rows are overwritten with zeros (secure_delete), the full-text index is merged (a deletion alone only
+rows are overwritten with zeros (secure_delete), what kept conversations quote of the document is blacked
+out (`storage.redaction`), the full-text index is merged (a deletion alone only
 marks words there); last of all the write-ahead log is emptied and what SQLite left between rows is
 overwritten (`storage.residue`), and only then is the note that asks for it struck out.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from storage import epochs, files, lexical, vectors
+from storage import epochs, files, lexical, redaction, vectors
 from storage.database import Database
 from storage.errors import BankNotFound, DocumentNotFound, StorageError
 from storage.originals import READABLE, Originals
@@ -73,6 +74,11 @@ class Remover:
                 _log.info("deleted document %s: %d bytes", document_id, receipt.bytes_freed)
         self.finish()
         return receipts
+
+    def note_rows(self, connection: sa.Connection) -> None:
+        """Note that rows which the caller deletes must be overwritten; `finish` does it afterwards."""
+        notes = [{"kind": kind, "target": ""} for kind in ("backups", RESIDUE)]
+        connection.execute(sa.insert(Removal), notes)
 
     def finish(self, seconds: float | None = None) -> None:
         """Work off all notes. What fails is tried again at the next open; the first failure is raised.
@@ -226,6 +232,7 @@ class Remover:
             + memories[1],
         )
         lexical.forget(connection, document_id)
+        redaction.black_out(connection, document_id, time.time())
         connection.execute(sa.delete(Document).where(Document.id == document_id))  # the rest cascades
         epochs.references_removed(connection)
         return receipt

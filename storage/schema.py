@@ -214,6 +214,64 @@ class Worker(Base):
     tokens: Mapped[int] = mapped_column(server_default=text("0"))
 
 
+class Conversation(Base):
+    """owner: whose it is; null while there is one local user. changed_at: when it was last added to."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (
+        Index("ix_conversations_collection_id_changed_at", "collection_id", "changed_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"))
+    owner: Mapped[str | None]
+    title: Mapped[str]
+    created_at: Mapped[float]
+    changed_at: Mapped[float]
+
+
+class KeptAnswer(Base):
+    """An answer without the text of any page: see `storage.answers`.
+
+    beside: the answer to the same question that this one is compared with. text: what the model wrote.
+    body: the rest of the answer, naming documents by their number in `answer_documents`.
+    """
+
+    __tablename__ = "answers"
+    __table_args__ = (
+        Index("ix_answers_conversation_id", "conversation_id"),
+        Index("ix_answers_beside", "beside"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    beside: Mapped[int | None] = mapped_column(ForeignKey("answers.id", ondelete="CASCADE"))
+    question: Mapped[str]
+    text: Mapped[str]
+    mode: Mapped[str]
+    max_tokens: Mapped[int]
+    stopped: Mapped[bool]
+    remarks: Mapped[list[Any]]
+    body: Mapped[dict[str, Any]]
+    rating: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    note: Mapped[str] = mapped_column(server_default=sa.text("''"))
+    created_at: Mapped[float]
+
+
+class AnswerDocument(Base):
+    """A document that an answer names, by number. document_id: null once it was deleted, at deleted_at."""
+
+    __tablename__ = "answer_documents"
+    __table_args__ = (Index("ix_answer_documents_document_id", "document_id"),)
+
+    answer_id: Mapped[int] = mapped_column(ForeignKey("answers.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    document_id: Mapped[str | None] = mapped_column(ForeignKey("documents.id", ondelete="SET NULL"))
+    deleted_at: Mapped[float | None]
+
+
 class Meta(Base):
     """Counters that other processes watch: see `storage.epochs`."""
 

@@ -16,12 +16,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from storage import files
+from storage.answers import Answers
 from storage.audit import Audit, Auditor
 from storage.bank import Banks
 from storage.checkpoints import Checkpoints
 from storage.codebooks import Codebooks
 from storage.collections import Collections
 from storage.compaction import Compaction, Compactor
+from storage.conversations import Conversations
 from storage.database import Database
 from storage.documents import Documents
 from storage.images import PageImages
@@ -55,6 +57,8 @@ class Store:
         self.banks = Banks(database, home / "bank")
         self.images = PageImages(database, home / "pages")
         self.codebooks = Codebooks(home / "codebooks")
+        self.conversations = Conversations(database, self._remover)
+        self.answers = Answers(database)
         self.jobs = Jobs(database)
         self.workers = Workers(database)
         self._searches: dict[tuple[str, int], Search] = {}

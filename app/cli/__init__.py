@@ -7,6 +7,7 @@ stderr. Exit status: 0 done, 1 the request failed, 2 wrong usage, 3 some items f
 from app.cli import (  # noqa: F401 - each adds its commands to `main`
     adapting,
     asking,
+    conversations,
     documents,
     evaluating,
     ingesting,

@@ -7,6 +7,7 @@ import click
 
 from app import settings as settings_of
 from app.answer import Answer, DoneEvent, Mode, QueuedEvent, TokenEvent, TrimmedEvent
+from app.citing import Presented
 from app.cli.frame import DEFAULT_COLLECTION, as_json, main, show
 from app.errors import AttestError
 from app.service import Service
@@ -20,6 +21,7 @@ from engine.opening import BACKENDS, Backend
 @click.option("--backend", type=click.Choice(BACKENDS), help="For this question; else the setting.")
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=128, show_default=True)
 @click.option("--evidence", is_flag=True, help="Measure what the answer loses without each citation.")
+@click.option("--keep/--no-keep", default=True, show_default=True, help="Keep the answer with its evidence.")
 @as_json
 def ask(
     question: str,
@@ -28,6 +30,7 @@ def ask(
     backend: Backend | None,
     max_tokens: int,
     evidence: bool,
+    keep: bool,
     as_json: bool,
 ) -> None:
     """Ask a collection. The answer streams; its citations follow.
@@ -49,10 +52,32 @@ def ask(
                 answer = event.answer
         if answer is None:
             raise AttestError("the answer was stopped")
-        show(answer.to_json(), as_json, _answer_lines(answer))
+        kept = _kept(service, question, collection, answer, mode, max_tokens) if keep else None
+        printed = answer.to_json() | ({} if kept is None else {"answer_id": kept})
+        lines = _answer_lines(service.present(answer, collection))
+        if kept is not None:
+            lines += ["", f"Kept as answer {kept}; why: attest answers export {kept} --out FILE.html"]
+        show(printed, as_json, lines)
 
 
-def _answer_lines(answer: Answer) -> list[str]:
+def _kept(
+    service: Service, question: str, collection: str, answer: Answer, mode: Mode, max_tokens: int
+) -> int | None:
+    """The number under which the answer is kept; None, with the reason on stderr, if it cannot be."""
+    if not service.store.collections.has(collection):  # without documents no collection is needed
+        return None
+    try:
+        kept = service.conversations.keep(
+            None, question, collection, answer, mode=mode, max_tokens=max_tokens
+        )
+    except AttestError as error:
+        click.echo(f"attest: this answer is not kept: {error}", err=True)
+        return None
+    return kept.id
+
+
+def _answer_lines(presented: Presented) -> list[str]:
+    answer = presented.answer
     lines = [""]
     if answer.abstained and answer.citations:
         lines += ["", "Nearest passages:"]
@@ -60,7 +85,8 @@ def _answer_lines(answer: Answer) -> list[str]:
         share = f"read {cited.read:.1%}, attention {cited.attention:.1%}" if cited.attention else "retrieved"
         if cited.needed is not None:
             share += f", needed {cited.needed:.2f} nats"
-        lines += ["", f"[{cited.n}] {cited.document_name}, page {cited.page_label} ({share})"]
+        where = presented.pins.get(cited.n) or f"page {cited.page_label}"
+        lines += ["", f"[{cited.n}] {cited.document_name}, {where} ({share})"]
         lines.append("    " + " ".join(cited.text.split())[:300])
     tokens = answer.timings.tokens
     if answer.reads and tokens:

@@ -4,13 +4,16 @@ Pure functions from dataclasses to strings; every text that came from a person, 
 is escaped here. Knows nothing of Gradio or of the service.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from app.answer import Answer, Citation, Mode, StretchRead, Timings
+from app.citing import Presented
+from app.web.judging import comparison_html, tools_html
 from app.web.marks import answer_html
 from app.web.reading import nearest, per_cent
+from app.web.sentences import cards_html
 
 MODES: dict[Mode, str] = {
     "memory": "From memories",
@@ -44,6 +47,10 @@ class Turn:
 
     stopped: the reader pressed stop. error: what went wrong, in words for people. notes: what was answered
     otherwise than asked, and why.
+    answer: as recorded; presented: as people see it, with adjacent citations merged.
+    kept: the id under which it is kept. rating: -1, 0 or 1, with a note of the reader's. deleted: how many of
+    its sources are gone. beside: other answers to the question. comparing, measuring: those, or what it
+    needed, are on their way.
     """
 
     question: str
@@ -55,17 +62,35 @@ class Turn:
     stopped: bool = False
     error: str | None = None
     notes: tuple[str, ...] = ()
+    presented: Presented | None = None
+    kept: int | None = None
+    rating: int = 0
+    note: str = ""
+    deleted: int = 0
+    beside: tuple["Turn", ...] = ()
+    comparing: bool = False
+    measuring: bool = False
+
+    @property
+    def shown(self) -> Answer | None:
+        """The answer as people see it."""
+        return self.presented.answer if self.presented else self.answer
+
+    @property
+    def pins(self) -> Mapping[int, str]:
+        """Pin cites by the number of the citation."""
+        return self.presented.pins if self.presented else {}
 
 
 Conversation = tuple[Turn, ...]
 
 
-def history(conversation: Conversation, collection: str) -> list[tuple[str, str]]:
-    """Earlier questions and answers of the same collection, oldest first; abstentions are left out."""
+def history(conversation: Conversation) -> list[tuple[str, str]]:
+    """Earlier questions and answers, oldest first; abstentions are left out."""
     return [
         (turn.question, turn.answer.answer)
         for turn in conversation
-        if turn.collection == collection and turn.answer and not turn.answer.abstained
+        if turn.answer and not turn.answer.abstained
     ]
 
 
@@ -77,13 +102,14 @@ def conversation_html(conversation: Conversation, first: int = 0) -> str:
 def turn_html(turn: Turn, index: int, *, waiting: str | None = None) -> str:
     """One turn. `waiting` is what is being waited for while the answer is on its way."""
     parts = [f'<article class="at-turn"><h3 class="at-question">{escape(turn.question)}</h3>']
-    if turn.answer and turn.answer.abstained:
-        parts.append(_abstained(turn.answer, index))
-    elif turn.answer:
-        known = {citation.n for citation in turn.answer.citations}
-        body = answer_html(turn.answer.answer, turn.answer.sentences, turn=index, known=known)
-        parts.append(f'<div class="at-answer">{body}</div>')
-        parts.append(_citations(turn.answer.citations, index))
+    given = turn.shown
+    if given and given.abstained:
+        parts.append(_abstained(given, index, turn.pins))
+    elif given:
+        known = {citation.n for citation in given.citations}
+        body = answer_html(given.answer, given.sentences, turn=index, known=known)
+        parts.append(f'<div class="at-answer">{body}{cards_html(given, index, turn.pins)}</div>')
+        parts.append(_citations(given.citations, index, turn.pins))
     elif turn.text:
         open_class = " at-writing" if waiting is not None else ""
         parts.append(f'<div class="at-answer{open_class}">{answer_html(turn.text)}</div>')
@@ -94,13 +120,25 @@ def turn_html(turn: Turn, index: int, *, waiting: str | None = None) -> str:
         parts.append(f'<p class="at-error" role="alert">{escape(turn.error)}</p>')
     if turn.stopped:
         parts.append('<p class="at-note">You stopped this answer.</p>')
+    if turn.deleted:
+        parts.append(f'<p class="at-error">{_gone(turn.deleted)}</p>')
     if turn.answer:
         parts.append(_footer(turn, turn.answer))
+        parts.append(tools_html(turn, index))
+        parts.append(comparison_html(turn))
     parts.append("</article>")
     return "".join(parts)
 
 
-def _citations(citations: Sequence[Citation], turn: int) -> str:
+def _gone(count: int) -> str:
+    what, was = ("A document", "was") if count == 1 else (f"{count} documents", "were")
+    return (
+        f"{what} that this answer was read from {was} deleted since. What is left here is the question, "
+        "the answer without what it quoted, and the numbers."
+    )
+
+
+def _citations(citations: Sequence[Citation], turn: int, pins: Mapping[int, str]) -> str:
     if not citations:
         return ""
     rows = "".join(
@@ -108,7 +146,7 @@ def _citations(citations: Sequence[Citation], turn: int) -> str:
         f' data-n="{citation.n}"><span class="at-number">{citation.n}</span>'
         f'<span class="at-source-body"><span class="at-source-head">'
         f'<span class="at-source-name">{escape(citation.document_name)}</span>'
-        f'<span class="at-source-page">page {escape(citation.page_label)}</span>'
+        f'<span class="at-source-page">{escape(_where(citation, pins))}</span>'
         f"{_share(citation)}</span>"
         f'<span class="at-snippet">{escape(snippet(citation.text))}</span></span></button></li>'
         for citation in citations
@@ -116,18 +154,22 @@ def _citations(citations: Sequence[Citation], turn: int) -> str:
     return f'<ol class="at-sources" aria-label="Passages this answer was read from">{rows}</ol>'
 
 
+def _where(citation: Citation, pins: Mapping[int, str]) -> str:
+    return pins.get(citation.n) or f"page {citation.page_label}"
+
+
 def _share(citation: Citation) -> str:
-    if not citation.attention:  # nothing was measured: the passage was retrieved, not read as a memory
+    if not citation.read:  # nothing was measured: the passage was retrieved, not read as a memory
         return ""
-    title = "Mean share of attention while the answer was written"
-    return f'<span class="at-source-share" title="{title}">{per_cent(citation.attention)}</span>'
+    title = "Read: share of attention while the answer was written"
+    return f'<span class="at-source-share" title="{title}">{per_cent(citation.read)}</span>'
 
 
-def _abstained(answer: Answer, turn: int) -> str:
+def _abstained(answer: Answer, turn: int, pins: Mapping[int, str]) -> str:
     sentence = answer.answer.strip() or ABSTAINED
     html = f'<div class="at-answer at-abstained"><p>{escape(sentence)}</p></div>'
     if answer.citations:
-        rows = _citations(answer.citations, turn)
+        rows = _citations(answer.citations, turn, pins)
         return f'{html}<p class="at-note">The nearest passages, for you to judge:</p>{rows}'
     found = nearest(answer.reads)
     if not found:

@@ -1,7 +1,7 @@
-"""Page images and original files over HTTP, and the health check.
+"""Page images, original files and reports over HTTP, and the health check.
 
-Images may be kept by the reader's own browser only; originals always come as downloads of an unknown
-type, so that no document is ever run in the page's origin.
+Images may be kept by the reader's own browser only; originals and reports always come as downloads
+of an unknown type, so that no document is ever run in the page's origin.
 """
 
 from typing import Annotated
@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from app.errors import AttestError
+from app.report import report_name, report_of
 from app.web.protocol import Service
 
 
@@ -40,6 +41,18 @@ def file_routes(service: Service) -> APIRouter:
             content_disposition_type="attachment",
             headers={"Cache-Control": "private, no-store"},
         )
+
+    @router.get("/page/answers/{answer_id}/report")
+    def report(answer_id: int) -> Response:
+        try:
+            html = report_of(service, answer_id)
+        except AttestError as problem:
+            return PlainTextResponse(str(problem), status_code=404)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{report_name(answer_id)}"',
+            "Cache-Control": "private, no-store",
+        }
+        return Response(html, media_type="application/octet-stream", headers=headers)
 
     @router.get("/healthz")
     def health() -> Response:

@@ -48,7 +48,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class LibraryParts:
-    """The components that the handlers update."""
+    """The components that the handlers update. removed: the document that was deleted last."""
 
     collection: gr.Dropdown
     form: gr.Column
@@ -62,6 +62,7 @@ class LibraryParts:
     drop: gr.File
     timer: gr.Timer
     listing: gr.State
+    removed: gr.State
 
     def all(self) -> list[Any]:
         """Outputs of every handler but that of dropped files.
@@ -130,7 +131,7 @@ class Library:
         """A button in the list: remove (asks first), keep, stop, or turn the page of the list."""
         data = data_of(event)
         act, identity = data.get("act"), str(data.get("document", ""))
-        notice = ""
+        notice, removed = "", None
         try:
             if act == "remove":
                 listing = replace(listing, confirming=identity)
@@ -140,13 +141,15 @@ class Library:
                 listing = replace(listing, confirming=None)
                 name = self._service.document(identity).name
                 notice = receipt_html(name, self._service.delete_document(identity))
+                removed = identity
             elif act == "cancel":
                 self._service.cancel_document(identity)
             elif act == "list":
                 listing = replace(listing, first=max(_number(data.get("first")), 0))
         except AttestError as problem:
             notice = notice_html(str(problem), problem=True)
-        return {self._parts.notice: notice, **self._refresh(collection, listing)}
+        gone = {} if removed is None else {self._parts.removed: removed}
+        return {self._parts.notice: notice, **gone, **self._refresh(collection, listing)}
 
     def _refresh(self, collection: str | None, listing: Listing, *, choose: bool = False) -> Updates:
         profiles = self._service.profiles()

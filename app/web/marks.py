@@ -11,6 +11,7 @@ from html import escape
 from markdown_it import MarkdownIt
 
 from app.answer import SentenceMark
+from app.web.sentences import sentence_spans
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARK = re.compile("\u2009?" + _OPEN + r"([0-9,]*)" + _CLOSE)
@@ -24,14 +25,16 @@ _MARKDOWN.disable(["html_block", "html_inline", "link", "image", "autolink", "re
 def answer_html(
     text: str, sentences: Sequence[SentenceMark] = (), *, turn: int = 0, known: Collection[int] = ()
 ) -> str:
-    """Render `text`. Numbers outside `known` are dropped; each kept one becomes a button."""
+    """Render `text`. Numbers outside `known` are dropped; each kept one becomes a button.
+
+    Every sentence can be chosen: its text is in spans of its number, see `app.web.sentences`.
+    """
     plain = text.replace(_OPEN, "\ufffd").replace(_CLOSE, "\ufffd")
     for mark in sorted(sentences, key=lambda sentence: -sentence.end):
         numbers = [number for number in dict.fromkeys(mark.citations) if number in known]
-        if numbers:
-            end = _end_of_words(plain, mark)
-            plain = plain[:end] + _BEFORE + ",".join(map(str, numbers)) + _CLOSE + plain[end:]
-    rendered = str(_MARKDOWN.render(plain))
+        end = _end_of_words(plain, mark)
+        plain = plain[:end] + _BEFORE + ",".join(map(str, numbers)) + _CLOSE + plain[end:]
+    rendered = sentence_spans(str(_MARKDOWN.render(plain)), _MARK, turn)
     return _MARK.sub(lambda match: _buttons(match.group(1), turn), rendered)
 
 
@@ -42,6 +45,8 @@ def _end_of_words(text: str, mark: SentenceMark) -> int:
 
 
 def _buttons(numbers: str, turn: int) -> str:
+    if not numbers:
+        return ""
     buttons = "".join(number_button(int(number), turn) for number in numbers.split(",") if number)
     return f'<span class="at-cites">{buttons}</span>'
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.web.archive import Archive, ArchiveParts, opened
 from app.web.conversation import MODES
 from app.web.evidence import empty_html
 from app.web.library import BUSY_SECONDS, PROFILES, Library, LibraryParts, Listing
@@ -11,11 +12,14 @@ from app.web.protocol import Service
 from app.web.reader import Reader, ReaderParts
 from app.web.uploads import keep_names
 
-# Clicks on anything with data-act reach the server as the event "act", with all its data- attributes.
+# Clicks on anything with data-act reach the server as the event "act", with all its data- attributes and the
+# text of the field beside it, if it is in a form.
 SEND_CLICKS = """
 element.addEventListener('click', event => {
   const target = event.target.closest('[data-act]');
-  if (target && element.contains(target) && !target.disabled) trigger('act', {...target.dataset});
+  if (!target || !element.contains(target) || target.disabled) return;
+  const field = target.closest('.at-form')?.querySelector('.at-field');
+  trigger('act', {...target.dataset, ...(field ? {value: field.value} : {})});
 });
 """
 
@@ -31,6 +35,12 @@ VIEWS = '<nav class="at-views" aria-label="View">{}</nav>'.format(
         )
     )
 )
+SIDES = (
+    '<div class="at-sides" role="group" aria-label="Show">'
+    '<button type="button" data-local="side" data-side="documents" aria-pressed="true">Documents</button>'
+    '<button type="button" data-local="side" data-side="conversations" aria-pressed="false">Conversations'
+    "</button></div>"
+)
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -43,6 +53,10 @@ def build_page(service: Service) -> gr.Blocks:
         listing = gr.State(Listing())
         conversation = gr.State(())
         shown = gr.State(None)
+        thread = gr.State(None)
+        chosen = gr.State(None)
+        opening = gr.State(None)
+        removed = gr.State(None)
         timer = gr.Timer(BUSY_SECONDS)
         with gr.Row(elem_id="at-header"):
             markup(HEADER, elem_id="at-brand")
@@ -69,21 +83,36 @@ def build_page(service: Service) -> gr.Blocks:
                             min_width=60,
                         )
                         cancel = gr.Button("Cancel", size="sm", min_width=60)
-                drop = gr.File(
-                    file_count="multiple",
-                    label="Add documents",
-                    show_label=False,
-                    height=104,
-                    elem_id="at-drop",
-                )
-                folder = gr.UploadButton(
-                    "Add a folder", file_count="directory", size="sm", elem_id="at-folder"
-                )
-                keep_names(drop)
-                keep_names(folder)
-                notice = markup(elem_id="at-notice")
-                worker = markup(elem_id="at-worker")
-                documents = markup(elem_id="at-documents", js_on_load=SEND_CLICKS)
+                markup(SIDES)
+                with gr.Column(elem_id="at-side-documents"):
+                    drop = gr.File(
+                        file_count="multiple",
+                        label="Add documents",
+                        show_label=False,
+                        height=104,
+                        elem_id="at-drop",
+                    )
+                    folder = gr.UploadButton(
+                        "Add a folder", file_count="directory", size="sm", elem_id="at-folder"
+                    )
+                    keep_names(drop)
+                    keep_names(folder)
+                    notice = markup(elem_id="at-notice")
+                    worker = markup(elem_id="at-worker")
+                    documents = markup(elem_id="at-documents", js_on_load=SEND_CLICKS)
+                with gr.Column(elem_id="at-side-conversations"):
+                    search = gr.Textbox(
+                        placeholder="Find a conversation",
+                        show_label=False,
+                        container=False,
+                        label="Find a conversation",
+                        max_length=200,
+                        elem_id="at-search",
+                    )
+                    with gr.Column(visible=False, elem_id="at-rename-form") as renaming:
+                        title = gr.Textbox(label="New name", max_length=120, elem_id="at-rename-title")
+                        rename = gr.Button("Rename", size="sm", variant="primary", elem_id="at-rename")
+                    conversations = markup(elem_id="at-conversations", js_on_load=SEND_CLICKS)
             with gr.Column(elem_id="at-reader"):
                 with gr.Column(elem_id="at-thread"):
                     welcome = markup(elem_id="at-welcome", js_on_load=SEND_CLICKS)
@@ -120,14 +149,36 @@ def build_page(service: Service) -> gr.Blocks:
                 evidence = markup(empty_html(), elem_id="at-evidence", js_on_load=SEND_CLICKS)
 
         reader_parts = ReaderParts(
-            past, live, welcome, question, ask, stop, fresh, evidence, conversation, shown
+            past, live, welcome, question, ask, stop, fresh, evidence, conversation, shown, thread
         )
         library_parts = LibraryParts(
-            collection, form, name, profile, documents, worker, notice, status, welcome, drop, timer, listing
+            collection,
+            form,
+            name,
+            profile,
+            documents,
+            worker,
+            notice,
+            status,
+            welcome,
+            drop,
+            timer,
+            listing,
+            removed,
         )
-        _connect_reader(Reader(service, reader_parts), reader_parts, page, collection, mode)
+        archive_parts = ArchiveParts(conversations, search, renaming, title, chosen)
+        reader, archive = Reader(service, reader_parts), Archive(service, archive_parts)
+        finished = _connect_reader(reader, reader_parts, page, collection, mode)
         library = Library(service, library_parts)
         _connect_library(library, library_parts, page, folder, create)
+        _connect_archive(archive, archive_parts, reader_parts.thread, opening, rename)
+        # Gradio makes a component anew that is a skipped output; so states say what is to be done.
+        page.load(reader.arrive, outputs=opening, **QUIET)
+        opening.change(reader.open, opening, reader_parts.opened(), **QUIET)
+        removed.change(reader.again, [conversation, thread, shown], reader_parts.opened(), **QUIET)
+        page.load(archive.list, [search, thread], conversations, **QUIET)
+        for event in finished:
+            event.then(archive.list, [search, thread], archive_parts.conversations, **QUIET)
         new.click(lambda: gr.update(visible=True), outputs=form, **QUIET)
         cancel.click(lambda: gr.update(visible=False), outputs=form, **QUIET)
     page.queue(default_concurrency_limit=16)
@@ -141,10 +192,11 @@ def markup(value: str = "", **options: Any) -> gr.HTML:
 
 def _connect_reader(
     reader: Reader, parts: ReaderParts, page: gr.Blocks, collection: gr.Dropdown, mode: gr.Radio
-) -> None:
+) -> tuple[Any, Any]:
+    """Returns the events that end with an answer."""
     asked = {
         "fn": reader.ask,
-        "inputs": [parts.question, collection, mode, parts.conversation],
+        "inputs": [parts.question, collection, mode, parts.conversation, parts.thread],
         "outputs": parts.all(),
         "concurrency_limit": 32,
         **QUIET,
@@ -157,12 +209,13 @@ def _connect_reader(
     parts.fresh.click(reader.clear, outputs=parts.all(), **QUIET)
     for source in (parts.past, parts.live, parts.evidence):
         source.act(
-            reader.choose,
-            inputs=[parts.conversation, parts.shown],
-            outputs=[parts.shown, parts.evidence],
+            reader.act,
+            inputs=[parts.conversation, parts.shown, parts.thread],
+            outputs=[parts.past, parts.conversation, parts.shown, parts.evidence],
             **QUIET,
         )
     page.unload(reader.stop)
+    return from_box, from_suggestion
 
 
 def _connect_library(
@@ -182,3 +235,25 @@ def _connect_library(
         **quiet,
     )
     parts.documents.act(library.act, inputs=now, **quiet)
+
+
+def _connect_archive(
+    archive: Archive, parts: ArchiveParts, thread: gr.State, opening: gr.State, rename: gr.Button
+) -> None:
+    parts.search.change(
+        archive.list, [parts.search, thread], parts.conversations, trigger_mode="always_last", **QUIET
+    )
+    parts.conversations.act(opened, thread, opening, **QUIET)
+    parts.conversations.act(
+        archive.act,
+        [parts.search, thread],
+        [parts.conversations, parts.form, parts.title, parts.chosen],
+        **QUIET,
+    )
+    gr.on(
+        [rename.click, parts.title.submit],
+        archive.rename,
+        [parts.title, parts.chosen, parts.search, thread],
+        [parts.form, parts.conversations],
+        **QUIET,
+    )

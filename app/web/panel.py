@@ -5,30 +5,36 @@ A document may have been deleted since the answer was given; the panel then says
 
 from dataclasses import dataclass, replace
 
-from app.answer import Citation, TokenAttention
+from app.answer import Answer, Citation, TokenAttention
 from app.errors import AttestError, DocumentGone
 from app.web.conversation import Turn
-from app.web.evidence import Panel, Word
 from app.web.protocol import PageView, Service
 from app.web.reading import Passage, Reading, Spot, nearest, read_over, spot_of
+from app.web.sheet import Panel, Word
+from app.web.stretches import labels, steps
+from app.web.words import whole_words
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a reader looks at: a turn, a passage of it, a page if not the passage's own, a stretch or all."""
+    """What a reader looks at: a turn, a passage of it, a page if not the passage's own, a stretch or all.
+
+    sentence: the one whose references are marked.
+    """
 
     turn: int
     spot: Spot | None = None
     page: int | None = None
     stretch: int | None = None
+    sentence: int | None = None
 
 
 def first_shown(index: int, turn: Turn) -> Shown:
     """What is shown when an answer is complete: its first citation, else what came closest."""
     if turn.answer is None:
         return Shown(index)
-    if turn.answer.citations:
-        return Shown(index, spot_of(turn.answer.citations[0]))
+    if turn.shown is not None and turn.shown.citations:
+        return Shown(index, spot_of(turn.shown.citations[0]))
     reading = read_over(turn.reads, ())
     if turn.answer.abstained:
         closest = nearest(turn.reads, 1)
@@ -36,11 +42,13 @@ def first_shown(index: int, turn: Turn) -> Shown:
     return Shown(index, reading.passages[0].spot if reading and reading.passages else None)
 
 
-def panel_of(service: Service, turn: Turn, shown: Shown, *, writing: bool = False) -> Panel:
+def panel_of(
+    service: Service, turn: Turn, shown: Shown, *, writing: bool = False, measuring: bool = False
+) -> Panel:
     """Collect the page, the rectangles and the names that the panel needs."""
-    citations = turn.answer.citations if turn.answer else []
-    stretches = [(read.from_token, read.to_token) for read in turn.reads]
-    known = shown.stretch is not None and 0 <= shown.stretch < len(stretches)
+    citations = turn.shown.citations if turn.shown else []
+    walked = steps(turn.reads)
+    known = shown.stretch is not None and 0 <= shown.stretch < len(walked)
     stretch = shown.stretch if known else None
     reading = read_over(turn.reads, citations, stretch)
     names = {(citation.document_id, citation.page): _name(citation) for citation in citations}
@@ -49,23 +57,58 @@ def panel_of(service: Service, turn: Turn, shown: Shown, *, writing: bool = Fals
         if key not in names:
             names |= _look_up(service, key)
     base = Panel(
-        shown.turn, reading, stretches, stretch, shown.spot, names=names, writing=writing, mode=turn.mode
+        shown.turn,
+        reading,
+        walked,
+        stretch,
+        shown.spot,
+        names=names,
+        writing=writing,
+        mode=turn.mode,
+        labels=labels(read_over(turn.reads, citations)),
+        needed={} if turn.answer is None else needed_of(turn.answer),
+        measurable=not writing and can_be_measured(turn),
+        measuring=measuring,
     )
+    base = _with_sentence(base, turn, shown.sentence)
     if shown.spot is None or writing:
         return base
     try:
-        return _with_page(service, base, shown, shown.spot, citations)
+        return _with_page(service, base, shown, shown.spot, turn)
     except DocumentGone:
-        return replace(base, citation=_cited(citations, shown.spot), deleted=True)
+        cited = _cited(citations, shown.spot)
+        return replace(base, citation=cited, deleted=True, measurable=False)
     except AttestError as problem:
         return replace(base, problem=str(problem))
 
 
-def _with_page(service: Service, base: Panel, shown: Shown, spot: Spot, citations: list[Citation]) -> Panel:
+def needed_of(answer: Answer) -> dict[Spot, float]:
+    """What was measured, by passage."""
+    return {spot_of(cited): cited.needed for cited in answer.citations if cited.needed is not None}
+
+
+def can_be_measured(turn: Turn) -> bool:
+    """Whether a cited memory is left whose need is not known."""
+    answer = turn.answer
+    if answer is None or turn.mode != "memory" or answer.abstained or not turn.reads or turn.deleted:
+        return False
+    return any(cited.needed is None for cited in answer.citations)
+
+
+def _with_sentence(base: Panel, turn: Turn, sentence: int | None) -> Panel:
+    if turn.shown is None or sentence is None or not 0 <= sentence < len(turn.shown.sentences):
+        return base
+    mark = turn.shown.sentences[sentence]
+    words = " ".join(turn.shown.answer[mark.start : mark.end].split())
+    return replace(base, sentence=words, drawn=frozenset(mark.citations))
+
+
+def _with_page(service: Service, base: Panel, shown: Shown, spot: Spot, turn: Turn) -> Panel:
     page = service.page_view(spot.document_id, shown.page or spot.page)
-    citation = _cited(citations, spot)
+    citation = _cited(turn.shown.citations if turn.shown else [], spot)
+    pin = turn.pins.get(citation.n, "") if citation else ""
     lines, words = ((), ()) if page.page != spot.page else _overlay(service, page, spot, base.reading)
-    return replace(base, citation=citation, page=page, lines=lines, words=words)
+    return replace(base, citation=citation, page=page, lines=lines, words=words, pin=pin)
 
 
 def _cited(citations: list[Citation], spot: Spot) -> Citation | None:
@@ -75,11 +118,11 @@ def _cited(citations: list[Citation], spot: Spot) -> Citation | None:
 def _overlay(
     service: Service, page: PageView, spot: Spot, reading: Reading | None
 ) -> tuple[tuple[tuple[float, float, float, float], ...], tuple[Word, ...]]:
-    tokens = _attended(spot, reading.passages if reading else ())
+    tokens = whole_words(page.text, _attended(spot, reading.passages if reading else ()))
     spans = [(spot.start, spot.end), *((token.start, token.end) for token in tokens)]
     found = service.rectangles(spot.document_id, spot.page, spans) if page.has_image else [()] * len(spans)
     words = tuple(
-        Word(token.start, token.end, token.attention, tuple(rects))
+        Word(token.start, token.end, token.read, tuple(rects))
         for token, rects in zip(tokens, found[1:], strict=True)
     )
     return tuple(found[0]), words

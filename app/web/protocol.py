@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from app.answer import AnswerEvent, Mode, Rect
+from app.answer import Answer, AnswerEvent, Mode, Rect
+from app.citing import Presented
+from storage.records import AnswerSource
 
 
 class CollectionView(Protocol):
@@ -179,8 +181,99 @@ class WorkerStatus(Protocol):
     def seconds_left(self) -> float | None: ...
 
 
+class ConversationView(Protocol):
+    """A kept conversation. changed_at: Unix seconds. answers: how many are in it."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def collection(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def changed_at(self) -> float: ...
+    @property
+    def answers(self) -> int: ...
+
+
+class KeptAnswer(Protocol):
+    """A kept answer; see `app.conversations.Kept`."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def conversation_id(self) -> int: ...
+    @property
+    def collection(self) -> str: ...
+    @property
+    def question(self) -> str: ...
+    @property
+    def mode(self) -> Mode: ...
+    @property
+    def answer(self) -> Answer: ...
+    @property
+    def stopped(self) -> bool: ...
+    @property
+    def remarks(self) -> tuple[str, ...]: ...
+    @property
+    def beside(self) -> int | None: ...
+    @property
+    def rating(self) -> int: ...
+    @property
+    def note(self) -> str: ...
+    @property
+    def deleted(self) -> int: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def asked_at(self) -> float: ...
+    @property
+    def sources(self) -> Sequence[AnswerSource]: ...
+
+
+class Conversations(Protocol):
+    """What is kept of questions and answers."""
+
+    def keep(
+        self,
+        conversation_id: int | None,
+        question: str,
+        collection: str,
+        answer: Answer,
+        *,
+        mode: Mode,
+        max_tokens: int,
+        stopped: bool = False,
+        remarks: Sequence[str] = (),
+        beside: int | None = None,
+    ) -> KeptAnswer: ...
+
+    def measured(self, answer_id: int, answer: Answer) -> KeptAnswer: ...
+
+    def rate(self, answer_id: int, rating: int, note: str) -> KeptAnswer: ...
+
+    def answer(self, answer_id: int) -> KeptAnswer: ...
+
+    def history(self, conversation_id: int, before: int | None = None) -> Sequence[tuple[str, str]]: ...
+
+    def answers(self, conversation_id: int) -> Sequence[KeptAnswer]: ...
+
+    def list(
+        self, collection: str | None = None, *, text: str | None = None, limit: int = 100
+    ) -> Sequence[ConversationView]: ...
+
+    def get(self, conversation_id: int) -> ConversationView: ...
+
+    def rename(self, conversation_id: int, title: str) -> None: ...
+
+    def delete(self, conversation_id: int) -> int: ...
+
+
 class Service(Protocol):
     """Everything that the page can do. Any method may raise AttestError with a message for people."""
+
+    @property
+    def conversations(self) -> Conversations: ...
 
     def profiles(self) -> Mapping[str, str]:
         """The collections' names, in order, with the kind of their documents."""
@@ -216,6 +309,16 @@ class Service(Protocol):
         """client: who asks, since people take turns. Raises MemoryRefused, before any event, where the model
         cannot read memories and `mode` is "memory".
         """
+        ...
+
+    def needed(
+        self, question: str, collection: str, answer: Answer, *, history: Sequence[tuple[str, str]] = ()
+    ) -> Answer:
+        """The answer with what each citation was needed for; it is scored again without each of them."""
+        ...
+
+    def present(self, answer: Answer, collection: str) -> Presented:
+        """The answer as people see it: adjacent citations as one, with pin cites."""
         ...
 
     def page_view(self, document_id: str, page: int) -> PageView: ...

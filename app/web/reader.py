@@ -14,12 +14,14 @@ import gradio as gr
 
 from app.answer import DoneEvent, Mode, QueuedEvent, ReadEvent, TokenEvent, TrimmedEvent
 from app.errors import AttestError, MemoryRefused
-from app.web.conversation import MODES, Conversation, Turn, conversation_html, history, turn_html
+from app.web.afterwards import Afterwards
+from app.web.conversation import MODES, Conversation, Turn, history, turn_html
 from app.web.documents import notice_html
 from app.web.evidence import empty_html, evidence_html
 from app.web.panel import Shown, first_shown, panel_of
 from app.web.protocol import Service
-from app.web.reading import Spot
+from app.web.reading import Spot, spot_of
+from app.web.thread import MAX_TOKENS, kept_turn, thread_of, view_of
 
 STREAM_SECONDS = 0.06  # at most this often is a growing answer sent to the browser
 NO_COLLECTION = "Create a collection and add documents to it first."
@@ -28,6 +30,14 @@ UNEXPECTED = (
 )
 
 Updates = dict[Any, Any]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A conversation to be shown, none for a new one. at: makes the same one, asked for again, a change."""
+
+    thread: int | None
+    at: int
 
 
 @dataclass(frozen=True)
@@ -44,9 +54,14 @@ class ReaderParts:
     evidence: gr.HTML
     conversation: gr.State
     shown: gr.State
+    thread: gr.State
 
     def all(self) -> list[Any]:
         return [getattr(self, name) for name in self.__dataclass_fields__]
+
+    def opened(self) -> list[Any]:
+        """Outputs of handlers that open a conversation: not what the reader may be typing into just then."""
+        return [each for each in self.all() if each not in (self.question, self.ask, self.stop)]
 
 
 class Reader:
@@ -56,6 +71,7 @@ class Reader:
         self._service = service
         self._parts = parts
         self._stops: dict[str, threading.Event] = {}
+        self._afterwards = Afterwards(service)
 
     def ask(
         self,
@@ -63,9 +79,13 @@ class Reader:
         collection: str | None,
         mode_label: str,
         conversation: Conversation,
+        thread: int | None,
         request: gr.Request,
     ) -> Iterator[Updates]:
-        """Answer `question`; the last update holds the finished turn."""
+        """Answer `question`; the last update holds the finished turn, which is kept.
+
+        thread: the kept conversation. A question to another collection begins a new one.
+        """
         question = question.strip()
         if not question:
             yield gr.skip()
@@ -73,6 +93,9 @@ class Reader:
         if not collection:
             yield {self._parts.live: notice_html(NO_COLLECTION, problem=True)}
             return
+        if conversation and conversation[-1].collection != collection:
+            conversation, thread = (), None
+            yield {self._parts.past: ""}
         turn = Turn(question, collection, mode_of(mode_label))
         stop = threading.Event()
         session = session_of(request)
@@ -88,7 +111,8 @@ class Reader:
             stop.set()  # also when the browser went away in the middle
             if self._stops.get(session) is stop:
                 del self._stops[session]
-        yield self._closing(turn, conversation)
+        turn, thread = kept_turn(self._service, turn, thread)
+        yield self._closing(turn, conversation, thread)
 
     def _stream(
         self, turn: Turn, conversation: Conversation, stop: threading.Event, client: str
@@ -99,7 +123,8 @@ class Reader:
                 turn.question,
                 turn.collection,
                 mode=turn.mode,
-                history=history(conversation, turn.collection),
+                history=history(conversation),
+                max_tokens=MAX_TOKENS,
                 stop=stop,
                 client=client,
             ):
@@ -139,12 +164,13 @@ class Reader:
             self._parts.fresh: gr.update(visible=False),
         }
 
-    def _closing(self, turn: Turn, conversation: Conversation) -> Updates:
+    def _closing(self, turn: Turn, conversation: Conversation, thread: int | None) -> Updates:
         index = len(conversation)
         conversation = (*conversation, turn)
         shown = first_shown(index, turn)
         return {
-            self._parts.past: conversation_html(conversation),
+            self._parts.past: view_of(conversation, thread),
+            self._parts.thread: thread,
             self._parts.live: "",
             self._parts.conversation: conversation,
             self._parts.shown: shown,
@@ -176,28 +202,100 @@ class Reader:
             self._parts.live: "",
             self._parts.conversation: (),
             self._parts.shown: None,
+            self._parts.thread: None,
             self._parts.evidence: empty_html(),
             self._parts.welcome: gr.update(visible=True),
             self._parts.fresh: gr.update(visible=False),
         }
 
+    def open(self, opening: Opening) -> Updates:
+        """Show what a click or the tab's address asks for."""
+        return self._opened(opening.thread)
+
+    def _opened(self, thread: int | None) -> Updates:
+        """Show a kept conversation, with the evidence of its last answer; an empty one if it is gone."""
+        try:
+            conversation = thread_of(self._service, thread) if thread is not None else ()
+        except AttestError:
+            conversation = ()
+        if not conversation:
+            return self.clear()
+        shown = first_shown(len(conversation) - 1, conversation[-1])
+        return {
+            self._parts.past: view_of(conversation, thread),
+            self._parts.live: "",
+            self._parts.conversation: conversation,
+            self._parts.shown: shown,
+            self._parts.thread: thread,
+            self._parts.evidence: self._evidence(conversation[-1], shown),
+            self._parts.welcome: gr.update(visible=False),
+            self._parts.fresh: gr.update(visible=True),
+        }
+
+    def arrive(self, request: gr.Request) -> Any:
+        """A tab was opened: the conversation that its address names is to be shown."""
+        number = str(request.query_params.get("conversation", ""))
+        return Opening(int(number), time.monotonic_ns()) if number.isdecimal() else gr.skip()
+
+    def again(self, conversation: Conversation, thread: int | None, shown: Shown | None) -> Updates:
+        """Something was deleted: show what is left of the conversation, where the reader is."""
+        if thread is None or not conversation:
+            return gr.skip()  # type: ignore[no-any-return]
+        fresh = self._opened(thread)
+        turns = fresh[self._parts.conversation]
+        if shown is not None and shown.turn < len(turns):
+            fresh[self._parts.shown] = shown = replace(shown, spot=left_of(turns[shown.turn], shown))
+            fresh[self._parts.evidence] = self._evidence(turns[shown.turn], shown)
+        return fresh
+
     def suggest(self, event: gr.EventData) -> str:
         """The text of a suggested question."""
         return str(data_of(event).get("question", ""))[:500]
 
-    def choose(self, conversation: Conversation, shown: Shown | None, event: gr.EventData) -> Updates:
-        """Show what was clicked: a citation, a passage, a page or a stretch."""
+    def act(
+        self, conversation: Conversation, shown: Shown | None, thread: int | None, event: gr.EventData
+    ) -> Iterator[Updates]:
+        """Show the sentence, citation, passage, page or stretch that was clicked; or judge the answer."""
+        data = data_of(event)
+        index = turn_index(data, conversation)
+        if index is not None and data.get("act") in Afterwards.ACTS:
+            for turn in self._afterwards.act(data, index, conversation):
+                conversation = (*conversation[:index], turn, *conversation[index + 1 :])
+                yield self._changed(conversation, thread, index, shown, measuring=turn.measuring)
+            return
         try:
-            chosen = chosen_of(data_of(event), conversation, shown)
+            chosen = chosen_of(data, conversation, shown)
         except (KeyError, TypeError, ValueError):
             chosen = None
         if chosen is None:
-            return gr.skip()  # type: ignore[no-any-return]
-        turn = conversation[chosen.turn]
-        return {self._parts.shown: chosen, self._parts.evidence: self._evidence(turn, chosen)}
+            yield gr.skip()
+            return
+        evidence = self._evidence(conversation[chosen.turn], chosen)
+        yield {self._parts.shown: chosen, self._parts.evidence: evidence}
 
-    def _evidence(self, turn: Turn, shown: Shown, *, writing: bool = False) -> str:
-        return evidence_html(panel_of(self._service, turn, shown, writing=writing))
+    def _changed(
+        self,
+        conversation: Conversation,
+        thread: int | None,
+        index: int,
+        shown: Shown | None,
+        *,
+        measuring: bool,
+    ) -> Updates:
+        updates = {self._parts.past: view_of(conversation, thread), self._parts.conversation: conversation}
+        if shown is not None and shown.turn == index:
+            evidence = self._evidence(conversation[index], shown, measuring=measuring)
+            updates[self._parts.evidence] = evidence
+        return updates
+
+    def _evidence(self, turn: Turn, shown: Shown, *, writing: bool = False, measuring: bool = False) -> str:
+        return evidence_html(panel_of(self._service, turn, shown, writing=writing, measuring=measuring))
+
+
+def turn_index(data: Mapping[str, Any], conversation: Conversation) -> int | None:
+    """Which turn a click is about; None where there is none of that number."""
+    number = str(data.get("turn", ""))
+    return int(number) if number.isdecimal() and int(number) < len(conversation) else None
 
 
 def chosen_of(data: Mapping[str, Any], conversation: Conversation, shown: Shown | None) -> Shown | None:
@@ -211,11 +309,24 @@ def chosen_of(data: Mapping[str, Any], conversation: Conversation, shown: Shown 
     turn = conversation[index]
     stretch = shown.stretch if shown is not None and shown.turn == index else None
     act = data.get("act")
-    if act == "citation" and turn.answer is not None:
+    given = turn.shown
+    if act == "citation" and given is not None:
         number = int(data["n"])
-        cited = [citation for citation in turn.answer.citations if citation.n == number]
-        spots = [Spot(item.document_id, item.page, item.start, item.end) for item in cited]
+        spots = [spot_of(citation) for citation in given.citations if citation.n == number]
         return Shown(index, spots[0], stretch=stretch) if spots else None
+    if act == "sentence" and given is not None:
+        if data["sentence"] == "":
+            return replace(shown, sentence=None) if shown is not None and shown.turn == index else None
+        sentence = int(data["sentence"])
+        if not 0 <= sentence < len(given.sentences):
+            return None
+        drawn = [
+            cited for n in given.sentences[sentence].citations for cited in given.citations if cited.n == n
+        ]
+        spot = (
+            spot_of(drawn[0]) if drawn else shown.spot if shown is not None and shown.turn == index else None
+        )
+        return Shown(index, spot, stretch=stretch, sentence=sentence)
     if act == "passage":
         spot = Spot(str(data["document"]), int(data["page"]), int(data["start"]), int(data["end"]))
         read = {
@@ -232,6 +343,17 @@ def chosen_of(data: Mapping[str, Any], conversation: Conversation, shown: Shown 
     if act == "stretch":
         return replace(shown, stretch=int(data["stretch"]) if data["stretch"] != "" else None)
     return None
+
+
+def left_of(turn: Turn, shown: Shown) -> Spot | None:
+    """The passage that was looked at, under the name that it has since its document was deleted."""
+    read = {spot_of(memory) for each in turn.reads for memory in each.memories}
+    read |= {spot_of(cited) for cited in (turn.shown.citations if turn.shown else [])}
+    here = shown.spot
+    if here is None or here in read:
+        return here
+    place = (here.page, here.start, here.end)
+    return next((spot for spot in read if (spot.page, spot.start, spot.end) == place), None)
 
 
 def mode_of(label: str) -> Mode:

@@ -31,6 +31,7 @@ class Spot:
 class Passage:
     """One reference that was available, with its attention (0..1) and that of its words.
 
+    read: attention of the heads that tell what an answer depends on; attention itself where none are known.
     number: of the citation that quotes it, or None where the answer does not cite it.
     """
 
@@ -40,11 +41,12 @@ class Passage:
     retrieval_score: float
     number: int | None
     tokens: tuple[TokenAttention, ...]
+    read: float = 0.0
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Attention over generated tokens [from_token, to_token). passages: most attended first."""
+    """Attention over generated tokens [from_token, to_token). passages: most read first."""
 
     from_token: int
     to_token: int
@@ -59,7 +61,8 @@ class _Sum:
     text: str
     retrieval_score: float
     attention: float = 0.0
-    tokens: dict[tuple[int, int], float] = field(default_factory=dict)
+    read: float = 0.0
+    tokens: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
 
 
 def spot_of(item: MemoryRead | Citation) -> Spot:
@@ -86,9 +89,11 @@ def read_over(
             entry = sums.setdefault(spot_of(memory), _Sum(memory.text, memory.retrieval_score))
             entry.retrieval_score = max(entry.retrieval_score, memory.retrieval_score)
             entry.attention += share * memory.attention
+            entry.read += share * memory.read
             for token in memory.tokens:
-                key = (token.start, token.end)
-                entry.tokens[key] = entry.tokens.get(key, 0.0) + share * token.attention
+                mass, weighted = entry.tokens.get((token.start, token.end), (0.0, 0.0))
+                both = (mass + share * token.attention, weighted + share * token.read)
+                entry.tokens[token.start, token.end] = both
     passages = [
         Passage(
             spot,
@@ -96,11 +101,14 @@ def read_over(
             entry.attention,
             entry.retrieval_score,
             _number(spot, citations),
-            tuple(TokenAttention(start, end, mass) for (start, end), mass in sorted(entry.tokens.items())),
+            tuple(TokenAttention(*span, *masses) for span, masses in sorted(entry.tokens.items())),
+            entry.read,
         )
         for spot, entry in sums.items()
     ]
-    passages.sort(key=lambda passage: (-passage.attention, passage.spot.document_id, passage.spot.start))
+    passages.sort(
+        key=lambda passage: (-passage.read, -passage.attention, passage.spot.document_id, passage.spot.start)
+    )
     return Reading(chosen[0].from_token, chosen[-1].to_token, tuple(passages), question, answer, prefix)
 
 

@@ -1,5 +1,6 @@
-/* What the page does without asking the server: switching views on narrow screens, zooming the page
-   image, following a growing answer, and bringing a newly shown passage into sight. Reads no document text. */
+/* What the page does without asking the server: switching views, zooming the page image, following a growing
+   answer, bringing a newly shown passage into sight, showing the card of a sentence that is pointed at, copying
+   an answer, and keeping the open conversation in the address. */
 "use strict";
 
 (() => {
@@ -19,6 +20,8 @@
     const target = event.target instanceof Element ? event.target.closest("[data-local], [data-act]") : null;
     if (!target) return;
     if (target.dataset.local === "view") show(target.dataset.view);
+    if (target.dataset.local === "side") side(target.dataset.side);
+    if (target.dataset.local === "copy") copy(target);
     if (target.dataset.local === "zoom") {
       const column = document.getElementById("at-evidence-column");
       column.dataset.zoomed = String(column.dataset.zoomed !== "true");
@@ -26,8 +29,77 @@
     }
     const act = target.dataset.act;
     if (act === "citation" || (act === "passage" && !target.closest("#at-evidence"))) show("evidence");
-    if (act === "suggest") show("ask");
+    if (act === "suggest" || act === "open") show("ask");
   });
+
+  /* Documents or conversations, on the left. */
+  function side(name) {
+    document.getElementById("at-library").dataset.side = name;
+    for (const button of document.querySelectorAll("[data-local=side]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.side === name));
+    }
+  }
+
+  async function copy(button) {
+    const words = button.textContent;
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Copying is not allowed here";
+    }
+    setTimeout(() => { button.textContent = words; }, 1500);
+  }
+
+  /* The card of the sentence that is pointed at or focused, below its last line. */
+  function sentenceAt(event) {
+    return event.target instanceof Element ? event.target.closest(".at-sentence") : null;
+  }
+
+  function lay(sentence) {
+    for (const card of document.querySelectorAll(".at-card:not([hidden])")) card.hidden = true;
+    for (const other of document.querySelectorAll(".at-sentence.at-pointed")) other.classList.remove("at-pointed");
+    if (!sentence) return;
+    const answer = sentence.closest(".at-answer");
+    const same = `[data-sentence="${sentence.dataset.sentence}"]`;
+    const spans = [...answer.querySelectorAll(`.at-sentence${same}`)];
+    for (const span of spans) span.classList.add("at-pointed");
+    const card = answer.querySelector(`.at-card${same}`);
+    if (!card) return;
+    card.hidden = false;
+    const bottom = spans[spans.length - 1].getBoundingClientRect().bottom;
+    card.style.top = `${bottom - answer.getBoundingClientRect().top + 4}px`;
+  }
+
+  let leaving = 0;
+  document.addEventListener("pointerover", (event) => {
+    const card = event.target instanceof Element && event.target.closest(".at-card");
+    const sentence = sentenceAt(event);
+    if (card || sentence) clearTimeout(leaving);
+    if (sentence) lay(sentence);
+    else if (!card && document.querySelector(".at-card:not([hidden]), .at-pointed")) {
+      clearTimeout(leaving);
+      leaving = setTimeout(() => lay(null), 200);
+    }
+  });
+  document.addEventListener("focusin", (event) => lay(sentenceAt(event)));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") lay(null);
+    const sentence = sentenceAt(event);
+    if (sentence && (event.key === "Enter" || event.key === " ")) {
+      event.preventDefault();
+      sentence.click();
+    }
+  });
+
+  /* The address names the open conversation, so that a reload, or a bookmark, finds it again. */
+  function address() {
+    const mark = document.getElementById("at-thread-id");
+    const url = new URL(location.href);
+    if (mark && mark.dataset.thread) url.searchParams.set("conversation", mark.dataset.thread);
+    else if (document.querySelector(".at-welcome")?.checkVisibility()) url.searchParams.delete("conversation");
+    if (url.href !== location.href) history.replaceState(history.state, "", url);
+  }
 
   /* Mark the source whose page the panel shows. */
   function point() {
@@ -65,6 +137,7 @@
   function refresh() {
     follow();
     point();
+    address();
     settle(false);
   }
 
@@ -91,6 +164,6 @@
     subtree: true,
     characterData: true,
     attributes: true,
-    attributeFilter: ["data-key", "data-n"],
+    attributeFilter: ["data-key", "data-n", "data-thread"],
   });
 })();

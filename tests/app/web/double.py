@@ -31,9 +31,12 @@ from app.answer import (
     TokenEvent,
     TrimmedEvent,
 )
+from app.citing import Presented
+from app.conversations import Kept
 from app.errors import AttestError, DocumentGone, MemoryRefused
 from app.views import Original, PageView
 from app.web.documents import PER_PAGE, is_busy
+from storage.records import AnswerSource
 
 WIDTH, HEIGHT, MARGIN, SIZE, LEADING = 612.0, 792.0, 64.0, 11, 17.0
 
@@ -171,6 +174,118 @@ def library() -> dict[str, Document]:
     return {document.document_id: document for document in documents}
 
 
+@dataclass
+class Talk:
+    """A kept conversation."""
+
+    id: int
+    collection: str
+    title: str
+    changed_at: float = 1_700_000_000.0
+    answers: int = 0
+
+
+class DoubleConversations:
+    """Kept in memory; documents that are gone from `library` are deleted sources."""
+
+    def __init__(self, library: dict[str, Document]) -> None:
+        self.library = library
+        self.talks: dict[int, Talk] = {}
+        self.kept: dict[int, Kept] = {}
+
+    def keep(
+        self,
+        conversation_id: int | None,
+        question: str,
+        collection: str,
+        answer: Answer,
+        *,
+        mode: Mode,
+        max_tokens: int,
+        stopped: bool = False,
+        remarks: Sequence[str] = (),
+        beside: int | None = None,
+    ) -> Kept:
+        if beside is not None:
+            conversation_id = self.kept[beside].conversation_id
+        if conversation_id is None:
+            conversation_id = len(self.talks) + 1
+            self.talks[conversation_id] = Talk(conversation_id, collection, question)
+        self.talks[conversation_id].answers += beside is None
+        number = len(self.kept) + 1
+        remarks = tuple(remarks)
+        self.kept[number] = Kept(
+            number,
+            conversation_id,
+            collection,
+            question,
+            mode,
+            max_tokens,
+            answer,
+            (),
+            stopped,
+            remarks,
+            beside,
+        )
+        return self._now(number)
+
+    def measured(self, answer_id: int, answer: Answer) -> Kept:
+        self.kept[answer_id] = replace(self.kept[answer_id], answer=answer)
+        return self._now(answer_id)
+
+    def rate(self, answer_id: int, rating: int, note: str) -> Kept:
+        self.kept[answer_id] = replace(self.kept[answer_id], rating=rating, note=note)
+        return self._now(answer_id)
+
+    def answer(self, answer_id: int) -> Kept:
+        if answer_id not in self.kept:
+            raise AttestError(f"there is no kept answer {answer_id}")
+        return self._now(answer_id)
+
+    def history(self, conversation_id: int, before: int | None = None) -> list[tuple[str, str]]:
+        earlier = [kept for key, kept in self.kept.items() if before is None or key < before]
+        return [(kept.question, kept.answer.answer) for kept in earlier]
+
+    def answers(self, conversation_id: int) -> list[Kept]:
+        self.get(conversation_id)
+        return [self._now(key) for key, kept in self.kept.items() if kept.conversation_id == conversation_id]
+
+    def list(self, collection: str | None = None, *, text: str | None = None, limit: int = 100) -> list[Talk]:
+        found = [talk for talk in self.talks.values() if (text or "").lower() in talk.title.lower()]
+        return sorted(found, key=lambda talk: -talk.id)[:limit]
+
+    def get(self, conversation_id: int) -> Talk:
+        if conversation_id not in self.talks:
+            raise AttestError(f"there is no conversation {conversation_id}")
+        return self.talks[conversation_id]
+
+    def rename(self, conversation_id: int, title: str) -> None:
+        self.get(conversation_id).title = title
+
+    def delete(self, conversation_id: int) -> int:
+        self.get(conversation_id)
+        del self.talks[conversation_id]
+        return 1
+
+    def _now(self, number: int) -> Kept:
+        """With the texts of deleted documents gone, as the store does it."""
+        kept = self.kept[number]
+        named = dict.fromkeys(cited.document_id for cited in kept.answer.citations)
+        sources = [
+            AnswerSource(key, self.library[key].name, "ab" * 32, None)
+            if key in self.library
+            else AnswerSource(None, None, None, 1_700_000_000.0)
+            for key in named
+        ]
+        cited = [
+            each
+            if each.document_id in self.library
+            else replace(each, document_name="a deleted document", text="", document_id="deleted-0")
+            for each in kept.answer.citations
+        ]
+        return replace(kept, sources=sources, answer=replace(kept.answer, citations=cited))
+
+
 class DoubleService:
     """In memory; `pace` is seconds between tokens. Everything that it was asked to do is recorded."""
 
@@ -190,6 +305,8 @@ class DoubleService:
         self.turn = threading.Event()
         self.engine = Engine()
         self.worker = Worker()
+        self.conversations = DoubleConversations(self.library)
+        self.measured = 0
 
     def profiles(self) -> dict[str, str]:
         return dict(self.kinds)
@@ -269,6 +386,17 @@ class DoubleService:
                 lines.setdefault(box[1], []).append(box)
             found.append([(row[0][0], top, row[-1][2], row[0][3]) for top, row in lines.items()])
         return found
+
+    def present(self, answer: Answer, collection: str) -> Presented:
+        return Presented(answer, {each.n: f"p. {each.page_label}, § {each.n}" for each in answer.citations})
+
+    def needed(
+        self, question: str, collection: str, answer: Answer, *, history: Sequence[tuple[str, str]] = ()
+    ) -> Answer:
+        self.measured += 1
+        cited = [replace(each, needed=0.5 / each.n) for each in answer.citations]
+        sentences = [replace(mark, needed={n: 0.5 / n for n in (1, 2, 3)}) for mark in answer.sentences]
+        return replace(answer, citations=cited, sentences=sentences)
 
     def original(self, document_id: str) -> Original:
         if document_id not in self.library:
@@ -350,8 +478,10 @@ def memory(
 ) -> MemoryRead:
     """A read of one passage; `words` are weights of its words, scaled to `mass`."""
     whole = sum(words.values()) or 1.0
-    tokens = [TokenAttention(*span(text, word), mass * weight / whole) for word, weight in words.items()]
-    return MemoryRead(reference, document, 1, *part, text[part[0] : part[1]], mass * 3, mass, tokens)
+    tokens = [
+        TokenAttention(*span(text, word), *[mass * weight / whole] * 2) for word, weight in words.items()
+    ]
+    return MemoryRead(reference, document, 1, *part, text[part[0] : part[1]], mass * 3, mass, tokens, mass)
 
 
 def legal_reads() -> list[StretchRead]:
@@ -380,7 +510,7 @@ def legal_reads() -> list[StretchRead]:
 def cite(number: int, read: MemoryRead, name: str, mean: float) -> Citation:
     """A citation of a read, with its mean attention over the whole answer."""
     where = (read.document_id, name, read.page, str(read.page), read.start, read.end)
-    return Citation(number, *where, read.text, None, mean, 0.42 if number == 1 else None)
+    return Citation(number, *where, read.text, None, mean, 0.42 if number == 1 else None, mean)
 
 
 def describe(mode: Mode) -> EngineDescription:
@@ -422,8 +552,10 @@ def legal_answer(mode: Mode = "memory", abstained: bool = False) -> Answer:
 
 def medical_answer() -> Answer:
     """Hostile in every text field."""
-    read = MemoryRead(9, "leaflet", 1, 0, len(HOSTILE), HOSTILE, 1.0, 0.5, [TokenAttention(0, 8, 0.5)])
-    citation = Citation(1, "leaflet", HOSTILE, 1, HOSTILE, 0, len(HOSTILE), HOSTILE, None, 0.5)
+    read = MemoryRead(
+        9, "leaflet", 1, 0, len(HOSTILE), HOSTILE, 1.0, 0.5, [TokenAttention(0, 8, 0.5, 0.5)], 0.5
+    )
+    citation = Citation(1, "leaflet", HOSTILE, 1, HOSTILE, 0, len(HOSTILE), HOSTILE, None, 0.5, None, 0.5)
     reads = [StretchRead(0, 10, [read], Other(0.2, 0.1, 0.2))]
     text = f"Take it. {HOSTILE} [x](javascript:window.hacked=1)"
     return Answer(

@@ -140,7 +140,7 @@ def test_from_a_suggested_question_to_the_marked_page(
     page.click("#at-past .at-answer .at-cite >> text=2")
     expect(page.locator("#at-evidence mark.at-s4")).to_have_text("Ninety")
     expect(page.locator(".at-source.at-current .at-source-name")).to_have_text("Meeting notes 4 June.txt")
-    page.click("#at-evidence .at-stretches >> text=tokens 64–91")
+    page.click("#at-evidence .at-decode >> text=tokens 64–91")
     expect(page.locator("#at-evidence .at-bars").first.locator("li")).to_have_count(2)
     page.click("#at-evidence button.at-bar >> nth=0")
     expect(image).to_be_visible()
@@ -245,7 +245,7 @@ def test_hostile_documents_run_nothing(service: DoubleService, visit: Callable[.
     expect(page.locator("#at-past .at-source")).to_have_count(1)
     expect(page.locator("#at-evidence .at-text")).to_contain_text("window.hacked=1</script>")
     assert page.evaluate("window.hacked") is None
-    assert page.locator("#at-past a").count() == 0
+    assert page.locator("#at-past .at-answer a").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -264,3 +264,130 @@ def test_a_telephone_shows_one_view_at_a_time(
     page.screenshot(path=tmp_path / f"telephone-{scheme}.png")
     page.click("button[data-view=documents]")
     expect(page.locator(".at-document").first).to_be_visible()
+
+
+def test_a_sentence_shows_what_it_drew_on(
+    service: DoubleService, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = visit()
+    ask(page, "How can it be ended?")
+    expect(page.locator("#at-past .at-source")).to_have_count(3)
+    sentence = page.locator("#at-past .at-sentence", has_text="If rent stays unpaid")
+    card = page.locator("#at-past .at-card[data-sentence='2']")
+    expect(card).to_be_hidden()
+    sentence.hover()
+    expect(card).to_be_visible()
+    expect(card.locator(".at-drawn li")).to_have_count(2)
+    expect(card.locator(".at-read").first).to_have_text("28.3 %")
+    expect(card.locator(".at-nats").first).to_have_text("not measured")
+    page.screenshot(path=tmp_path / "sentence.png")
+    page.mouse.move(10, 890)
+    expect(card).to_be_hidden()
+    sentence.focus()  # as with the keyboard
+    expect(card).to_be_visible()
+    sentence.press("Enter")
+    expect(page.locator("#at-evidence .at-chosen-sentence")).to_contain_text("If rent stays unpaid")
+    expect(page.locator("#at-evidence .at-drawn-on")).to_have_count(2)
+    page.keyboard.press("Escape")
+    page.click("#at-evidence >> text=Check what was needed")
+    expect(page.locator("#at-evidence .at-nats").first).to_have_text("0.50 nats")
+    expect(page.locator("#at-evidence [data-act=needed]")).to_have_count(0)
+    sentence.hover()
+    expect(card.locator(".at-nats").first).to_have_text("0.50 nats")
+
+
+def test_a_reload_finds_the_conversation_with_its_evidence(
+    service: DoubleService, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = visit()
+    ask(page, "How can it be ended?")
+    expect(page.locator("#at-past .at-source")).to_have_count(3)
+    page.wait_for_url("**/?conversation=1")
+    page.click("#at-past [aria-label='Good answer']")
+    expect(page.locator("#at-past [aria-label='Good answer']")).to_have_attribute("aria-pressed", "true")
+    page.click("#at-past .at-note-form summary")
+    page.fill("#at-past .at-field", "Right, but clause 5 matters too.")
+    page.click("#at-past >> text=Keep note")
+    expect(page.locator("#at-past .at-note-form summary")).to_contain_text("Right, but clause 5")
+    page.reload()
+    expect(page.locator("#at-past .at-source")).to_have_count(3)
+    expect(page.locator("#at-past [aria-label='Good answer']")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#at-past .at-note-form summary")).to_contain_text("Right, but clause 5")
+    expect(page.locator("#at-evidence img")).to_be_visible()
+    ask(page, "And by whom?")
+    expect(page.locator("#at-past .at-turn")).to_have_count(2)
+    assert [asked for asked, _ in service.asked[1][3]] == ["How can it be ended?"]
+    page.click("[data-side=conversations]")
+    expect(page.locator(".at-conversation")).to_have_count(1)
+    page.screenshot(path=tmp_path / "conversations.png")
+
+
+def test_conversations_are_found_opened_renamed_and_deleted(
+    service: DoubleService, visit: Callable[..., Page]
+) -> None:
+    page = visit()
+    for question in ("How can it be ended?", "What is the rent?"):
+        ask(page, question)
+        expect(page.locator("#at-past .at-source")).to_have_count(3)
+        page.click("#at-fresh")
+        expect(page.locator(".at-suggestion").first).to_be_visible()
+    page.click("[data-side=conversations]")
+    expect(page.locator(".at-conversation")).to_have_count(2)
+    page.fill("#at-search textarea, #at-search input", "rent")
+    expect(page.locator(".at-conversation")).to_have_count(1)
+    page.click(".at-conversation >> text=What is the rent?")
+    expect(page.locator("#at-past .at-question")).to_have_text("What is the rent?")
+    page.click("[aria-label='Rename What is the rent?']")
+    page.fill("#at-rename-title textarea, #at-rename-title input", "Rent of the office")
+    page.click("#at-rename")
+    expect(page.locator(".at-conversation-title")).to_have_text("Rent of the office")
+    page.click("[aria-label='Delete Rent of the office']")
+    page.click(".at-conversation .at-danger")
+    expect(page.locator("#at-conversations")).to_contain_text("No conversation has these words.")
+    expect(page.locator("#at-past .at-turn")).to_have_count(0)
+    assert [talk.title for talk in service.conversations.talks.values()] == ["How can it be ended?"]
+
+
+def test_a_citation_says_that_its_document_was_deleted(
+    service: DoubleService, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = visit()
+    ask(page, "How can it be ended?")
+    expect(page.locator("#at-evidence img")).to_be_visible()
+    lease = page.locator(".at-document", has_text="Office lease")
+    lease.hover()
+    lease.get_by_role("button", name="Remove Office lease, Harbour Row.pdf").click()
+    lease.locator(".at-danger").click()
+    expect(page.locator("#at-evidence h2")).to_contain_text("Source deleted")
+    expect(page.locator("#at-past")).to_contain_text("was deleted since")
+    expect(page.locator("#at-past")).not_to_contain_text("Office lease")
+    page.click("#at-past .at-answer .at-cite >> text=2")
+    expect(page.locator("#at-evidence mark.at-s4")).to_have_text("Ninety")
+    page.screenshot(path=tmp_path / "deleted.png")
+
+
+def test_the_other_ways_to_answer_side_by_side_and_the_report(
+    service: DoubleService, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = visit()
+    ask(page, "How can it be ended?")
+    page.click("#at-past >> text=Compare")
+    expect(page.locator(".at-compare-column")).to_have_count(3)
+    expect(page.locator(".at-compare-column").nth(1)).to_contain_text("It depends on the contract.")
+    page.screenshot(path=tmp_path / "compared.png")
+    with page.expect_download() as download:
+        page.click("#at-past >> text=Why this answer")
+    report = tmp_path / "why.html"
+    download.value.save_as(report)
+    assert page.context.browser is not None
+    context = page.context.browser.new_context(offline=True)
+    offline = context.new_page()
+    problems: list[str] = []
+    offline.on("console", lambda message: problems.append(message.text))
+    offline.goto(report.as_uri())
+    expect(offline.locator("h1")).to_have_text("How can it be ended?")
+    assert offline.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    assert offline.locator("img").count() == 2
+    offline.screenshot(path=tmp_path / "report.png", full_page=True)
+    assert problems == []
+    context.close()

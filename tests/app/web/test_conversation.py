@@ -27,7 +27,7 @@ def test_citations_name_document_page_and_share(turn: Turn) -> None:
 
 def test_no_share_is_claimed_where_none_was_measured(turn: Turn) -> None:
     assert turn.answer is not None
-    unread = [replace(citation, attention=0.0) for citation in turn.answer.citations]
+    unread = [replace(citation, attention=0.0, read=0.0) for citation in turn.answer.citations]
     html = turn_html(replace(turn, answer=replace(turn.answer, citations=unread)), 0)
     assert "%" not in html
 
@@ -60,11 +60,10 @@ def test_an_answer_on_its_way_and_one_that_failed() -> None:
     assert "You stopped" in turn_html(replace(turn, stopped=True), 0)
 
 
-def test_history_is_that_of_the_collection_without_abstentions(turn: Turn) -> None:
+def test_history_leaves_out_abstentions(turn: Turn) -> None:
     silent = replace(turn, answer=legal_answer(abstained=True))
-    elsewhere = replace(turn, collection="Medicines")
     assert turn.answer is not None
-    told = history((turn, silent, elsewhere, Turn("x", "Contracts", "text")), "Contracts")
+    told = history((turn, silent, Turn("x", "Contracts", "text")))
     assert told == [(turn.question, turn.answer.answer)]
 
 

@@ -6,10 +6,13 @@ from dataclasses import replace
 import pytest
 
 from app.answer import MemoryRead, Other, StretchRead
+from app.web.bars import needed_bar
 from app.web.conversation import Turn
-from app.web.evidence import CAPTION, blocks, evidence_html
+from app.web.evidence import CAPTION, evidence_html
 from app.web.panel import Shown, first_shown, panel_of
 from app.web.reading import Spot
+from app.web.sheet import blocks
+from app.web.stretches import steps
 from tests.app.web.double import HEIGHT, HOSTILE, LEASE, WIDTH, DoubleService, legal_answer, medical_answer
 
 SHARE = re.compile(r'at-share">([0-9.]+) %')
@@ -31,7 +34,7 @@ def test_page_image_with_words_where_they_are(service: DoubleService, turn: Turn
     assert any(place[:3] == pytest.approx(expected, abs=0.01) for place in places)
     assert all(left + width <= 100.01 and top + high <= 100.01 for left, top, width, high in places)
     assert html.count("at-outline") == 1
-    assert 'title="attention ' in html
+    assert 'title="read ' in html
     assert set(re.findall(r"at-s[0-9]", html)) <= {"at-s1", "at-s2", "at-s3", "at-s4"}
 
 
@@ -39,7 +42,8 @@ def test_bars_add_to_one_hundred_and_name_what_is_not_documents(service: DoubleS
     for stretch in (None, 0, 1):
         html = shown_html(service, turn, replace(first_shown(0, turn), stretch=stretch))
         assert sum(round(10 * float(share)) for share in SHARE.findall(html)) == 1000
-        assert all(label in html for label in (">question<", ">answer so far<", ">other (prefix)<"))
+        rest = (">all passages<", ">question<", ">answer so far<", ">other (prefix)<")
+        assert all(label in html for label in rest)
         assert CAPTION in html
 
 
@@ -64,7 +68,7 @@ def test_text_page_marks_words_in_their_place(service: DoubleService, turn: Turn
     notes = turn.answer.citations[1]
     html = shown_html(service, turn, Shown(0, Spot("notes", 1, notes.start, notes.end)))
     assert "<img" not in html
-    assert re.search(r'<mark class="at-s4" title="attention [0-9.]+ %">Ninety</mark>', html)
+    assert re.search(r'<mark class="at-s4" title="read [0-9.]+ %">Ninety</mark>', html)
     plain = re.sub(r"<[^>]+>", "", html.split('class="at-text">')[1].split("</div>")[0])
     assert plain.replace("&#x27;", "'") == service.page_view("notes", 1).text
 
@@ -131,10 +135,59 @@ def test_outline_follows_columns() -> None:
 
 
 def test_needed_is_shown_where_it_was_measured(service: DoubleService, turn: Turn) -> None:
-    assert "loses 0.42 nats" in shown_html(service, turn)
+    html = shown_html(service, turn)
     assert turn.answer is not None
-    second = turn.answer.citations[1]
-    assert "nats" not in shown_html(service, turn, Shown(0, Spot("notes", 1, second.start, second.end)))
+    assert re.findall(r'at-nats">([^<]+)<', html) == ["0.42 nats", *["not measured"] * 3]
+    assert 'data-act="needed"' in html  # of two citations it is not known yet
+    known = replace(turn, answer=service.needed("?", "Contracts", turn.answer))
+    html = shown_html(service, known)
+    assert re.findall(r'at-nats">([^<]+)<', html) == ["0.50 nats", "0.25 nats", "0.17 nats", "not measured"]
+    assert 'data-act="needed"' not in html
+    widths = re.findall(r'at-fill-needed" style="width:([0-9.]+)%"', html)
+    assert widths == ["100.0", "50.0", "33.3", "0.0"]
+    assert "Taking each passage away" in evidence_html(panel_of(service, turn, Shown(0), measuring=True))
+
+
+def test_a_passage_that_makes_the_answer_less_likely_has_an_empty_bar() -> None:
+    html = needed_bar(-0.3, 0.5)
+    assert "width:0.0%" in html
+    assert "-0.30 nats" in html
+    assert "0.00 nats" in needed_bar(-0.001, 0.5)
+
+
+def test_a_sentence_marks_the_passages_that_it_drew_on(service: DoubleService, turn: Turn) -> None:
+    html = shown_html(service, turn, replace(first_shown(0, turn), sentence=2))
+    assert "If rent stays unpaid for thirty days" in html
+    assert html.count("at-drawn-on") == 2
+    assert "at-drawn-on" not in shown_html(service, turn)
+
+
+def test_words_are_listed_with_strength_and_number(service: DoubleService, turn: Turn) -> None:
+    html = shown_html(service, turn)
+    listed = re.findall(
+        r'at-key at-s(\d)">(\d)</span><span class="at-key-word">([^<]+)</span>'
+        r'<span class="at-key-share">([0-9.]+) %',
+        html,
+    )
+    assert listed[0][:3] == ("4", "4", "ninety days&#x27;")
+    assert [shade for shade, *_ in listed] == [number for _, number, *_ in listed]
+    shares = [float(share) for *_, share in listed]
+    assert shares == sorted(shares, reverse=True)
+    assert {"4", "3", "2", "1"} >= {number for _, number, *_ in listed}
+
+
+def test_the_decode_is_stepped_through(service: DoubleService, turn: Turn) -> None:
+    first, second = steps(turn.reads)
+    assert [new for *_, new in first.held] == [False] * 4
+    assert [spot.start for spot, _, new in second.held if new] == []
+    assert len(second.dropped) == 2
+    html = shown_html(service, turn, replace(first_shown(0, turn), stretch=1))
+    assert "0 new, 2 dropped" in html
+    assert 'aria-label="Later stretch" disabled' in html
+    assert re.search(r'at-memory-gone" title="not read any more">−2<', html)
+    fresh = MemoryRead(9, "half", 1, 0, 5, "x", 0.1, 0.4, [])
+    other = StretchRead(91, 99, [fresh], Other(0.2, 0.2, 0.2))
+    assert [new for *_, new in steps([*turn.reads, other])[2].held] == [True]
 
 
 def test_evidence_of_an_older_version_says_so(service: DoubleService, turn: Turn) -> None:

@@ -17,10 +17,29 @@ def test_numbers_stand_at_sentence_ends_and_bold_survives() -> None:
     text = "**It ends.** Notice is needed.\n"
     marks = [SentenceMark(0, 12, [1, 2]), SentenceMark(13, 31, [2])]
     html = answer_html(text, marks, turn=3, known={1, 2})
-    assert html.startswith('<p><strong>It ends.</strong><span class="at-cites">')
-    assert html.count("data-act") == 3
+    assert html.startswith('<p><strong><span class="at-sentence"')
+    assert 'role="button">It ends.</span></strong><span class="at-cites">' in html
+    assert html.count('data-act="citation"') == 3
     assert 'data-turn="3" data-n="1"' in html
     assert html.rstrip().endswith("</span></p>")
+
+
+def test_each_sentence_can_be_pointed_at_also_through_markup() -> None:
+    text = "One *is* here. Two stays.\n\n* Three"
+    marks = [SentenceMark(0, 15, [1]), SentenceMark(15, 27, []), SentenceMark(27, 34, [])]
+    html = answer_html(text, marks, turn=1, known={1})
+    spans = re.findall(
+        r'data-turn="1" data-sentence="(\d)"( tabindex="0" role="button")?>([^<]*)</span>', html
+    )
+    assert [(number, bool(focus), said.strip()) for number, focus, said in spans] == [
+        ("0", True, "One"),
+        ("0", False, "is"),
+        ("0", False, "here."),
+        ("1", True, "Two stays."),
+        ("2", True, "Three"),
+    ]
+    assert "<li>" in html
+    assert "at-sentence" not in answer_html(text)
 
 
 def test_unknown_numbers_and_numbers_in_the_text_are_not_links() -> None:

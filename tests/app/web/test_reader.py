@@ -58,11 +58,11 @@ def test_pages_and_stretches_keep_what_is_shown(turn: Turn) -> None:
 
 
 values = st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=2))
-ACTS = ["citation", "passage", "page", "stretch", "other"]
+ACTS = ["citation", "sentence", "passage", "page", "stretch", "other"]
 
 
 @given(
-    st.dictionaries(st.sampled_from(["turn", "n", "page", "start", "end", "stretch"]), values),
+    st.dictionaries(st.sampled_from(["turn", "n", "page", "start", "end", "stretch", "sentence"]), values),
     st.sampled_from(ACTS),
 )
 def test_any_click_is_refused_or_shown(data: dict[str, Any], act: str) -> None:
@@ -94,9 +94,10 @@ def answered(service: DoubleService, tab: str = "tab") -> Turn:
     """The turn that asking on the page leaves; the page's components are their names."""
     reader = Reader(service, ReaderParts(**{each.name: each.name for each in fields(ReaderParts)}))  # type: ignore[arg-type]
     request = SimpleNamespace(session_hash=tab)
-    *_, last = reader.ask("How?", "Contracts", "From memories", (), request)  # type: ignore[arg-type]
+    *_, last = reader.ask("How?", "Contracts", "From memories", (), None, request)  # type: ignore[arg-type]
     (turn,) = last["conversation"]
-    assert last["past"] == conversation_html((turn,))
+    assert last["past"].endswith(conversation_html((turn,)))
+    assert service.conversations.answers(last["thread"])[0].id == turn.kept
     return turn
 
 

@@ -1,0 +1,133 @@
+"""Conversations: named threads of kept answers about one collection, found again by their words.
+
+Deleting one is as total as deleting a document: its rows are overwritten, in the file and in its log.
+"""
+
+import time
+from builtins import list as List  # `list` is a method here
+
+import sqlalchemy as sa
+
+from storage.codec import clean
+from storage.collections import collection_id_of
+from storage.database import Database
+from storage.errors import ConversationNotFound
+from storage.records import ConversationRow
+from storage.removal import Remover
+from storage.schema import Collection, Conversation, KeptAnswer
+
+TITLE = 120  # most characters of a title
+
+
+class Conversations:
+    """The table of conversations."""
+
+    def __init__(self, database: Database, remover: Remover) -> None:
+        self._database = database
+        self._remover = remover
+
+    def start(self, collection: str, title: str, owner: str | None = None) -> ConversationRow:
+        """Raises CollectionNotFound."""
+        now = time.time()
+        with self._database.write() as connection:
+            row = {
+                "collection_id": collection_id_of(connection, collection),
+                "owner": owner,
+                "title": _titled(title),
+                "created_at": now,
+                "changed_at": now,
+            }
+            made = connection.execute(
+                sa.insert(Conversation).values(row).returning(Conversation.id)
+            ).scalar_one()
+        return self.get(made)
+
+    def get(self, conversation_id: int) -> ConversationRow:
+        """Raises ConversationNotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(_described().where(Conversation.id == conversation_id)).one_or_none()
+        if row is None:
+            raise _missing(conversation_id)
+        return ConversationRow(**row._mapping)
+
+    def list(
+        self,
+        collection: str | None = None,
+        *,
+        text: str | None = None,
+        owner: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> List[ConversationRow]:
+        """The last changed first; `text` must occur in the title, a question or an answer.
+
+        Raises CollectionNotFound.
+        """
+        query = _described()
+        if owner is not None:
+            query = query.where(Conversation.owner == owner)
+        if text:
+            words = clean(text)
+            said = sa.or_(
+                KeptAnswer.question.icontains(words, autoescape=True),
+                KeptAnswer.text.icontains(words, autoescape=True),
+            )
+            speaking = sa.select(KeptAnswer.conversation_id).where(said)
+            query = query.where(
+                sa.or_(Conversation.title.icontains(words, autoescape=True), Conversation.id.in_(speaking))
+            )
+        query = query.order_by(Conversation.changed_at.desc(), Conversation.id.desc())
+        with self._database.read() as connection:
+            if collection is not None:
+                query = query.where(Conversation.collection_id == collection_id_of(connection, collection))
+            found = connection.execute(query.limit(limit).offset(offset)).all()
+        return [ConversationRow(**row._mapping) for row in found]
+
+    def rename(self, conversation_id: int, title: str) -> None:
+        """Raises ConversationNotFound."""
+        change = sa.update(Conversation).where(Conversation.id == conversation_id)
+        with self._database.write() as connection:
+            changed = connection.execute(change.values(title=_titled(title))).rowcount
+        if not changed:
+            raise _missing(conversation_id)
+
+    def delete(self, conversation_id: int) -> int:
+        """Remove a conversation wholly. Returns how many answers went. Raises ConversationNotFound."""
+        with self._database.write() as connection:
+            answers = connection.execute(
+                sa.select(sa.func.count()).where(KeptAnswer.conversation_id == conversation_id)
+            ).scalar_one()
+            gone = sa.delete(Conversation).where(Conversation.id == conversation_id)
+            if not connection.execute(gone).rowcount:  # its answers cascade
+                raise _missing(conversation_id)
+            self._remover.note_rows(connection)
+        self._remover.finish()
+        return answers
+
+
+def _described() -> sa.Select[tuple[int, str, str | None, str, float, float, int]]:
+    answers = (
+        sa.select(sa.func.count())
+        .where(KeptAnswer.conversation_id == Conversation.id, KeptAnswer.beside.is_(None))
+        .scalar_subquery()
+    )
+    return sa.select(
+        Conversation.id,
+        Collection.name.label("collection"),
+        Conversation.owner,
+        Conversation.title,
+        Conversation.created_at,
+        Conversation.changed_at,
+        answers.label("answers"),
+    ).join(Collection, Collection.id == Conversation.collection_id)
+
+
+def _titled(title: str) -> str:
+    line = " ".join(clean(title).split())
+    return line if len(line) <= TITLE else line[: TITLE - 1].rstrip() + "…"
+
+
+def _missing(conversation_id: int) -> ConversationNotFound:
+    return ConversationNotFound(
+        f"there is no conversation {conversation_id}; see `attest conversations list`"
+    )
