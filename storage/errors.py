@@ -6,8 +6,11 @@ StorageError
 │   ├── DocumentNotFound
 │   ├── PageNotFound
 │   ├── JobNotFound
+│   ├── KeyNotFound
 │   └── BankNotFound
-├── CollectionExists     a collection of that name is there already
+├── AlreadyThere
+│   ├── CollectionExists
+│   └── KeyExists
 ├── OriginalUnreadable   a file to be added cannot be read
 ├── InvalidPage          a page's boxes do not fit its text
 ├── InvalidReference     a reference's span, arrays or vector do not fit its page, its tokens or one another
@@ -52,12 +55,24 @@ class JobNotFound(NotFound):
     """No job of that id."""
 
 
+class KeyNotFound(NotFound):
+    """No key of that name."""
+
+
 class BankNotFound(NotFound):
     """No bank of that fingerprint."""
 
 
-class CollectionExists(StorageError):
+class AlreadyThere(StorageError):
+    """Something of that name is in the store already."""
+
+
+class CollectionExists(AlreadyThere):
     """A collection of that name is there already."""
+
+
+class KeyExists(AlreadyThere):
+    """A key of that name is there already, or was."""
 
 
 class OriginalUnreadable(StorageError):

@@ -26,6 +26,7 @@ from storage.database import Database
 from storage.documents import Documents
 from storage.images import PageImages
 from storage.jobs import Jobs
+from storage.keys import Keys
 from storage.listing import Listing
 from storage.originals import Originals
 from storage.pages import Pages
@@ -56,6 +57,7 @@ class Store:
         self.images = PageImages(database, home / "pages")
         self.codebooks = Codebooks(home / "codebooks")
         self.jobs = Jobs(database)
+        self.keys = Keys(database)
         self.workers = Workers(database)
         self._searches: dict[tuple[str, int], Search] = {}
         self._lock = threading.Lock()
