@@ -22,6 +22,7 @@ from app.answer import (
 from app.api.access import client_of
 from app.api.replies import Json, error_content, to_json
 from app.api.streaming import Answers, streamed, whole
+from app.api.text import Text
 from app.errors import AttestError, NotReady
 from app.service import Service
 
@@ -42,8 +43,8 @@ class Exchange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    question: str
-    answer: str
+    question: Text
+    answer: Text
 
 
 class AskRequest(BaseModel):
@@ -51,8 +52,8 @@ class AskRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    question: Annotated[str, Field(min_length=1, max_length=100_000)]
-    collection: str = DEFAULT_COLLECTION
+    question: Annotated[Text, Field(min_length=1, max_length=100_000)]
+    collection: Text = DEFAULT_COLLECTION
     mode: Mode = "memory"
     max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 128
     history: Annotated[list[Exchange], Field(max_length=1000)] = []

@@ -22,6 +22,7 @@ from app.api.access import client_of
 from app.api.answers import MOST_TOKENS, check_ready
 from app.api.replies import Json, error_content, to_json
 from app.api.streaming import Answers, Whole, streamed, whole
+from app.api.text import Text
 from app.errors import AttestError, MemoryRefused, NotFound
 from app.service import Service
 from storage.records import CollectionRow
@@ -34,14 +35,14 @@ class TextPart(BaseModel):
     """A part of a message; others than text are refused."""
 
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ChatMessage(BaseModel):
     """role system and developer: passed over, since a collection's profile instructs the model."""
 
     role: Role
-    content: str | list[TextPart]
+    content: Text | list[TextPart]
 
     @property
     def text(self) -> str:
@@ -56,7 +57,7 @@ class ChatRequest(BaseModel):
     Other fields of OpenAI's are taken and passed over.
     """
 
-    model: str
+    model: Text
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=2000)]
     stream: bool = False
     max_tokens: Annotated[int | None, Field(ge=1)] = None

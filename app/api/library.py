@@ -19,6 +19,7 @@ from app.api.access import ROOM_FOR_FORM
 from app.api.answers import DEFAULT_COLLECTION
 from app.api.pictures import marked
 from app.api.replies import Json
+from app.api.text import Text
 from app.errors import AttestError, NotFound, for_people
 from app.file_names import safe_name
 from app.service import Service
@@ -36,7 +37,7 @@ Name = Annotated[str, Form(min_length=1, max_length=200)]
 class NewCollection(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str
+    name: Text
     profile: Profile = "general"
 
 

@@ -47,7 +47,8 @@ def client(guarded: ASGIApp) -> Iterator[TestClient]:
 def served(app: ASGIApp) -> Iterator[str]:
     """`app` on a port of its own, as `attest serve` has it; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

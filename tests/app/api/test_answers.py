@@ -19,6 +19,8 @@ from tests.app.api.conftest import QUESTION, served
 from tests.app.api.test_library import error
 from tests.app.conftest import attest
 
+AS_JSON = {"content-type": "application/json"}
+
 
 def events(text: str) -> list[tuple[str, Any]]:
     """Server-sent events: name and content."""
@@ -95,7 +97,8 @@ def test_refusals_have_their_status(
     client: TestClient, ready: Service, stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask(**body: Any) -> tuple[int, str]:
-        return error(client.post("/v1/answers", json={**body, "stream": stream}))
+        content = json.dumps({**body, "stream": stream})
+        return error(client.post("/v1/answers", content=content, headers=AS_JSON))
 
     assert ask(question=QUESTION) == (404, "not_found")
     client.post("/v1/collections", json={"name": "default"})
@@ -151,12 +154,11 @@ def test_whoever_hangs_up_stops_the_answer(
     body = {"question": QUESTION} if path == "/v1/answers" else chat
     with served(guarded) as address:
         connection = http.client.HTTPConnection(urlsplit(address).netloc)
-        connection.request(
-            "POST", path, json.dumps({**body, "stream": stream}), {"content-type": "application/json"}
-        )
+        connection.request("POST", path, json.dumps({**body, "stream": stream}), AS_JSON)
         assert endless.begun.acquire(timeout=60)
         if stream:
-            assert b"word" in b"".join(connection.getresponse().readline() for _ in range(4))
+            with connection.getresponse() as reply:
+                assert next(line for line in reply if b"word" in line)
         connection.close()
         assert endless.stopped.acquire(timeout=60)
 
@@ -171,14 +173,18 @@ def test_answers_that_wait_leave_quick_requests_alone(
         for _ in range(AT_ONCE + 10):
             connection = http.client.HTTPConnection(urlsplit(address).netloc)
             connection.request(
-                "POST", "/v1/answers", json.dumps({"question": QUESTION}), {"content-type": "application/json"}
+                "POST",
+                "/v1/answers",
+                json.dumps({"question": QUESTION}),
+                {"content-type": "application/json"},
             )
             waiting.append(connection)
         for _ in range(AT_ONCE):
             assert endless.begun.acquire(timeout=60)
         quick = http.client.HTTPConnection(urlsplit(address).netloc)
         quick.request("GET", "/v1/collections")
-        assert quick.getresponse().status == 200
+        with quick.getresponse() as reply:
+            assert reply.status == 200
         quick.close()
         for connection in waiting:
             connection.close()

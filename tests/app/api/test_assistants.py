@@ -28,6 +28,14 @@ def talk(home: str, *calls: tuple[str, dict[str, Any]]) -> tuple[list[str], list
 
 
 def test_it(service, filled, home) -> None:
-    tools, results = talk(str(home), ("list_collections", {}), ("ask", {"question": QUESTION, "collection":"default"}), ("search", {"query": "rent", "collection":"default"}), ("read_page", {"document_id": filled[1], "page": 2}), ("ask", {"question": QUESTION, "collection":"nix"}))
+    tools, results = talk(
+        str(home),
+        ("list_collections", {}),
+        ("ask", {"question": QUESTION, "collection": "default"}),
+        ("search", {"query": "rent", "collection": "default"}),
+        ("read_page", {"document_id": filled[1], "page": 2}),
+        ("ask", {"question": QUESTION, "collection": "nix"}),
+    )
     print(tools)
-    for each in results: print(each.is_error, each.structured_content, each.content[0].text[:200])
+    for each in results:
+        print(each.is_error, each.structured_content, each.content[0].text[:200])

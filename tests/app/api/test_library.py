@@ -179,9 +179,7 @@ def picture(client: TestClient, path: str) -> Any:
     return np.asarray(Image.open(io.BytesIO(reply.content)).convert("RGB")).astype(int)
 
 
-def test_passages_are_marked_where_they_stand(
-    client: TestClient, ready: Service, filled: list[str]
-) -> None:
+def test_passages_are_marked_where_they_stand(client: TestClient, ready: Service, filled: list[str]) -> None:
     path = f"/v1/documents/{filled[1]}/pages/1.png"
     plain = picture(client, f"{path}?width=612")
     text = ready.page_view(filled[1], 1).text
