@@ -27,6 +27,7 @@ from app.views import DocumentListing, DocumentView
 from ingest.limits import DEFAULT_LIMITS
 from storage.records import CollectionRow, JobRow, Profile, Receipt, VersionRow
 
+BINARY = {"type": "string", "format": "binary"}
 LARGEST = 2**63 - 1  # that the database counts to
 
 DocumentId = Annotated[str, InPath(max_length=64, description="as in lists")]
@@ -138,7 +139,11 @@ def document_routes(service: Service, largest_file: int = DEFAULT_LIMITS.file_by
         """Delete a document with everything made of it, and say what that was."""
         return Json(service.delete_document(document_id))
 
-    @router.get("/documents/{document_id}/original", response_class=FileResponse)
+    @router.get(
+        "/documents/{document_id}/original",
+        response_class=FileResponse,
+        responses={200: {"content": {"application/octet-stream": {"schema": BINARY}}}},
+    )
     def original(document_id: DocumentId) -> Response:
         """The file as it was given, always as a download."""
         file = service.original(document_id)
@@ -152,7 +157,7 @@ def document_routes(service: Service, largest_file: int = DEFAULT_LIMITS.file_by
     @router.get(
         "/documents/{document_id}/pages/{page}.png",
         response_class=Response,
-        responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}},
+        responses={200: {"content": {"image/png": {"schema": BINARY}}}},
     )
     def page_image(
         document_id: DocumentId,

@@ -26,6 +26,7 @@ DESCRIPTION = (
     "the scope that it names: `read`, `ask` or `write`."
 )
 _STATUSES = {
+    400: "malformed",
     401: "a key is needed",
     403: "the key lacks the scope",
     404: "what is named is not there",
