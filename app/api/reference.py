@@ -62,7 +62,8 @@ def _operation(method: str, path: str, operation: Schema) -> Iterator[str]:
     if rows:
         yield ""
     for name, place, required, schema, words in rows:
-        yield f"* `{name}` ({place}{', required' if required else ''}): {_type(schema)}{words and f'; {words}'}"
+        needed = ", required" if required else ""
+        yield f"* `{name}` ({place}{needed}): {_type(schema)}{words and f'; {words}'}"
     for content_type, content in operation.get("requestBody", {}).get("content", {}).items():
         yield ""
         yield f"Takes `{content_type}`: {_type(content['schema'])}."

@@ -1,5 +1,6 @@
 """The application under /v1, and the routes that the page's server puts before the page."""
 
+import re
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -92,9 +93,11 @@ def api_routes(service: Service, largest_file: int = DEFAULT_LIMITS.file_bytes) 
             swagger_ui_parameters={"validatorUrl": None},
         )
 
+    mount = Mount(PREFIX, Access(api, service.store, largest_file))
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)  # or a newline in a path leads past it
     files = Path(str(resources.files("fastapi_swagger") / "resources"))
     return [
-        Mount(PREFIX, Access(api, service.store, largest_file)),
+        mount,
         Route("/openapi.json", described),
         Route("/docs", docs),
         Mount("/docs/files", StaticFiles(directory=files)),

@@ -1,4 +1,4 @@
-"""The API keeps what its description promises, whatever is sent; /docs and docs/api.md show that description."""
+"""The API keeps what its description promises, whatever is sent; /docs and docs/api.md show it."""
 
 import random
 import re
