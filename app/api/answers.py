@@ -21,7 +21,7 @@ from app.answer import (
 )
 from app.api.access import client_of
 from app.api.replies import Json, error_content, to_json
-from app.api.streaming import Answers, streamed, whole
+from app.api.streaming import EVENT, Answers, streamed, whole
 from app.api.text import Text
 from app.errors import AttestError, NotReady
 from app.service import Service
@@ -66,7 +66,7 @@ def answer_routes(service: Service, answers: Answers) -> APIRouter:
     @router.post(
         "/answers",
         response_model=Answer,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses={200: {"content": {"text/event-stream": {"schema": EVENT}}}},
         description=DESCRIPTION,
     )
     async def ask(asked: AskRequest, request: Request) -> Response:

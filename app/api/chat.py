@@ -21,7 +21,7 @@ from app.answer import Answer, AnswerEvent, DoneEvent, Mode, TokenEvent, Trimmed
 from app.api.access import client_of
 from app.api.answers import MOST_TOKENS, check_ready
 from app.api.replies import Json, error_content, to_json
-from app.api.streaming import Answers, Whole, streamed, whole
+from app.api.streaming import EVENT, Answers, Whole, streamed, whole
 from app.api.text import Text
 from app.errors import AttestError, MemoryRefused, NotFound
 from app.service import Service
@@ -127,7 +127,7 @@ def chat_routes(service: Service, answers: Answers) -> APIRouter:
     @router.post(
         "/chat/completions",
         response_model=ChatCompletion,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses={200: {"content": {"text/event-stream": {"schema": EVENT}}}},
     )
     async def complete(asked: ChatRequest, request: Request) -> Response:
         """Answer the last message of a conversation from the documents of the collection `model`.

@@ -18,6 +18,11 @@ from app.answer import Answer, AnswerEvent, DoneEvent, TrimmedEvent
 from app.errors import AttestError
 
 AT_ONCE = 32  # answers that wait or are written; the model itself takes fewer
+EVENT = {  # one server-sent event, as OpenAPI describes a stream of them
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
 Ask = Callable[[threading.Event], Iterator[AnswerEvent]]
 
 
