@@ -39,7 +39,8 @@ def serve(settings: Settings, host: str, port: int, workers: int, samples: bool)
             add_samples(service)
         listener = _listen(host, port)
         port = listener.getsockname()[1]
-        app = build_app(service, routes=api_routes(service))  # before the models are loaded, for which a page should not wait
+        # before the models are loaded, for which a page should not wait
+        app = build_app(service, routes=api_routes(service))
         service.warm()
         with Supervisor(settings, workers):
             shown = f"[{host}]" if ":" in host else host
