@@ -1,4 +1,4 @@
-"""`attest serve`: the web page, its models and its worker, in one foreground process."""
+"""`attest serve`: the web page, the API, their models and their worker, in one foreground process."""
 
 import contextlib
 import logging
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import uvicorn
 
+from app.api.server import api_routes
 from app.errors import AttestError
 from app.service import Service
 from app.settings import Settings
@@ -38,7 +39,8 @@ def serve(settings: Settings, host: str, port: int, workers: int, samples: bool)
             add_samples(service)
         listener = _listen(host, port)
         port = listener.getsockname()[1]
-        app = build_app(service)  # before the models are loaded, for which a page should not wait
+        # before the models are loaded, for which a page should not wait
+        app = build_app(service, routes=api_routes(service))
         service.warm()
         with Supervisor(settings, workers):
             shown = f"[{host}]" if ":" in host else host

@@ -8,8 +8,11 @@ StorageError
 │   ├── JobNotFound
 │   ├── BankNotFound
 │   ├── ConversationNotFound
-│   └── AnswerNotFound
-├── CollectionExists     a collection of that name is there already
+│   ├── AnswerNotFound
+│   └── KeyNotFound
+├── AlreadyThere
+│   ├── CollectionExists
+│   └── KeyExists
 ├── OriginalUnreadable   a file to be added cannot be read
 ├── InvalidPage          a page's boxes do not fit its text
 ├── InvalidReference     a reference's span, arrays or vector do not fit its page, its tokens or one another
@@ -54,6 +57,10 @@ class JobNotFound(NotFound):
     """No job of that id."""
 
 
+class KeyNotFound(NotFound):
+    """No key of that name."""
+
+
 class BankNotFound(NotFound):
     """No bank of that fingerprint."""
 
@@ -66,8 +73,16 @@ class AnswerNotFound(NotFound):
     """No kept answer of that id (it may have been deleted with its conversation)."""
 
 
-class CollectionExists(StorageError):
+class AlreadyThere(StorageError):
+    """Something of that name is in the store already."""
+
+
+class CollectionExists(AlreadyThere):
     """A collection of that name is there already."""
+
+
+class KeyExists(AlreadyThere):
+    """A key of that name is there already, or was."""
 
 
 class OriginalUnreadable(StorageError):

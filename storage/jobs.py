@@ -251,6 +251,13 @@ class Jobs:
         with self._database.read() as connection:
             return [leases.job_row(row) for row in connection.execute(query)]
 
+    def newest(self, document_id: str, kind: JobKind) -> JobRow | None:
+        """The last job of that kind on a document, ended or not."""
+        query = sa.select(Job).where(Job.document_id == document_id, Job.kind == kind)
+        with self._database.read() as connection:
+            row = connection.execute(query.order_by(Job.id.desc()).limit(1)).first()
+        return None if row is None else leases.job_row(row)
+
     def backlog(self) -> Backlog:
         """What is still to be done, as far as it can be known."""
         with self._database.read() as connection:

@@ -272,6 +272,21 @@ class AnswerDocument(Base):
     deleted_at: Mapped[float | None]
 
 
+class ApiKey(Base):
+    """digest: of the secret, which is nowhere. A revoked key stays: see `storage.keys`."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    digest: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[Any]]
+    per_minute: Mapped[int]
+    created_at: Mapped[float]
+    revoked_at: Mapped[float | None]
+
+
 class Meta(Base):
     """Counters that other processes watch: see `storage.epochs`."""
 

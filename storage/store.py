@@ -28,6 +28,7 @@ from storage.database import Database
 from storage.documents import Documents
 from storage.images import PageImages
 from storage.jobs import Jobs
+from storage.keys import Keys
 from storage.listing import Listing
 from storage.originals import Originals
 from storage.pages import Pages
@@ -60,6 +61,7 @@ class Store:
         self.conversations = Conversations(database, self._remover)
         self.answers = Answers(database)
         self.jobs = Jobs(database)
+        self.keys = Keys(database)
         self.workers = Workers(database)
         self._searches: dict[tuple[str, int], Search] = {}
         self._lock = threading.Lock()

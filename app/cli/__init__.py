@@ -12,6 +12,7 @@ from app.cli import (  # noqa: F401 - each adds its commands to `main`
     evaluating,
     ingesting,
     machine,
+    programs,
     work,
 )
 from app.cli.frame import main

@@ -38,7 +38,7 @@ def jobs_show(job_id: int, as_json: bool) -> None:
     """One job, with the reason of every attempt that came to nothing."""
     with Service(settings_of.load()) as service, for_people():
         row = service.store.jobs.get(job_id)
-        reasons = [f"    {_when(reason.at)}  {reason.message}" for reason in row.reasons]
+        reasons = [f"    {when(reason.at)}  {reason.message}" for reason in row.reasons]
         show(row, as_json, [_job_line(row), *reasons])
 
 
@@ -62,7 +62,7 @@ def jobs_retry(job_id: int, as_json: bool) -> None:
         show(row, as_json, [_job_line(row)])
 
 
-def _when(seconds: float) -> str:
+def when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")
 
 

@@ -69,12 +69,12 @@ def _deleted(panel: Panel) -> str:
 
 def page_url(document_id: str, page: int, width: int) -> str:
     """Where the image of a page is served."""
-    return f"/v1/documents/{quote(document_id, safe='')}/pages/{page}.png?width={width}"
+    return f"/page/documents/{quote(document_id, safe='')}/pages/{page}.png?width={width}"
 
 
 def original_url(document_id: str) -> str:
     """Where the stored file is served, as a download."""
-    return f"/v1/documents/{quote(document_id, safe='')}/original"
+    return f"/page/documents/{quote(document_id, safe='')}/original"
 
 
 def _head(panel: Panel, page: PageView) -> str:

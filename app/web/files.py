@@ -1,4 +1,4 @@
-"""Page images, original files and reports over HTTP, and the health check.
+"""Page images, originals and reports for the page, and the health check. Programs have `app.api`.
 
 Images may be kept by the reader's own browser only; originals and reports always come as downloads
 of an unknown type, so that no document is ever run in the page's origin.
@@ -7,6 +7,7 @@ of an unknown type, so that no document is ever run in the page's origin.
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from app.errors import AttestError
@@ -18,9 +19,11 @@ def file_routes(service: Service) -> APIRouter:
     """Routes of the files behind citations. A failing service answers 404 with its own message."""
     router = APIRouter()
 
-    @router.get("/v1/documents/{document_id}/pages/{page}.png")
+    @router.get("/page/documents/{document_id}/pages/{page}.png")
     def page_image(
-        document_id: str, page: int, width: Annotated[int, Query(ge=64, le=2400)] = 1240
+        document_id: str,
+        page: Annotated[int, InPath(ge=1, le=2**31)],
+        width: Annotated[int, Query(ge=64, le=2400)] = 1240,
     ) -> Response:
         try:
             image = service.page_png(document_id, page, width)
@@ -28,7 +31,7 @@ def file_routes(service: Service) -> APIRouter:
             return PlainTextResponse(str(problem), status_code=404)
         return Response(image, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
 
-    @router.get("/v1/documents/{document_id}/original")
+    @router.get("/page/documents/{document_id}/original")
     def original(document_id: str) -> Response:
         try:
             file = service.original(document_id)

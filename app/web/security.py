@@ -1,10 +1,11 @@
 """What the server refuses, and the headers that tell a browser to refuse more.
 
 The page shows confidential documents on a loopback address, so: only known Host names (a foreign site
-cannot rebind its name to this machine), no writes that come from another origin, none of Gradio's routes
-that fetch from elsewhere, and a content security policy without any outside origin. Gradio compiles its
-HTML templates in the browser and sets styles inline, hence 'unsafe-eval' and inline styles; inline scripts
-run only with the nonce of their own response, and inline event handlers never.
+cannot rebind its name to this machine), no writes that come from another origin (and under /v1 nothing at
+all that does), none of Gradio's routes that fetch from elsewhere, and a content security policy without any
+outside origin. Gradio compiles its HTML templates in the browser and sets styles inline, hence 'unsafe-eval'
+and inline styles; inline scripts run only with the nonce of their own response, and inline event handlers
+never.
 """
 
 import re
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -72,10 +73,10 @@ class Guard:
         headers = Headers(scope=scope)
         dressed = _Dresser(send)
         if "*" not in self.hosts and host_name(headers.get("host", "")) not in self.hosts:
-            refusal = PlainTextResponse("This address is not served here.", status_code=400)
+            refusal = _refusal(scope, "This address is not served here.", 400)
             await refusal(scope, receive, dressed.send)
-        elif scope.get("method") not in SAFE_METHODS and _is_foreign(headers):
-            refusal = PlainTextResponse("Requests from other sites are refused.", status_code=403)
+        elif (scope.get("method") not in SAFE_METHODS or _is_api(scope)) and _is_foreign(headers):
+            refusal = _refusal(scope, "Requests from other sites are refused.", 403)
             await refusal(scope, receive, dressed.send)
         elif UNUSED_ROUTES.match(scope["path"]):
             await PlainTextResponse("Not found.", status_code=404)(scope, receive, dressed.send)
@@ -129,6 +130,16 @@ def host_name(header: str) -> str:
     if header.startswith("["):
         return header[: header.find("]") + 1]
     return header.rsplit(":", 1)[0] if ":" in header else header
+
+
+def _is_api(scope: Scope) -> bool:
+    return bool(scope["path"].startswith("/v1/"))
+
+
+def _refusal(scope: Scope, message: str, status: int) -> Response:
+    if _is_api(scope):
+        return JSONResponse({"error": {"message": message, "type": "refused"}}, status)
+    return PlainTextResponse(message, status)
 
 
 def _is_foreign(headers: Headers) -> bool:

@@ -1,4 +1,4 @@
-"""The application that uvicorn serves: the page at /, the files behind citations, the guard around both."""
+"""The application that uvicorn serves: the page at /, the files behind citations, the guard around all."""
 
 import asyncio
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
+from starlette.routing import BaseRoute
 
 from app.web.files import file_routes
 from app.web.gradio_import import import_gradio
@@ -20,10 +21,15 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets" / "web"
 
 
 def build_app(
-    service: Service, *, allowed_hosts: Sequence[str] = LOOPBACK_HOSTS, upload_folder: Path | None = None
+    service: Service,
+    *,
+    routes: Sequence[BaseRoute] = (),
+    allowed_hosts: Sequence[str] = LOOPBACK_HOSTS,
+    upload_folder: Path | None = None,
 ) -> FastAPI:
     """Build the web application around `service`.
 
+    routes: more of them, which go before the page's and behind the same guard (`app.api`).
     allowed_hosts: accepted Host names without port, IPv6 in brackets; "*" accepts all.
     upload_folder: where a private folder is made in which files rest between the browser and the store
         (by default the system's temporary folder). It is removed when the application ends.
@@ -38,8 +44,13 @@ def build_app(
 
     # No /docs here: FastAPI's page loads its scripts from a content delivery network.
     app = FastAPI(
-        title="Attest", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json", lifespan=lifespan
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+        telemetry={"auto_configure": False},
     )
+    app.router.routes.extend(routes)
     app.include_router(file_routes(service))
 
     @app.get("/page/attest.js", include_in_schema=False)

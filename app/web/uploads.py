@@ -13,7 +13,7 @@ from typing import Any
 
 from gradio.exceptions import Error as GradioError
 
-LONGEST_NAME = 200  # bytes; file systems allow 255
+from app.file_names import safe_name
 
 
 class DroppedFile(str):
@@ -46,19 +46,6 @@ def keep_names(component: Any) -> None:
 
 def _dropped(data: Any) -> DroppedFile:
     return DroppedFile(data.path, safe_name(data.orig_name or Path(data.path).name))
-
-
-def safe_name(name: str) -> str:
-    """The last part of `name` without control characters, at most `LONGEST_NAME` bytes, extension kept."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    printable = "".join(letter for letter in last if letter.isprintable()).strip()
-    if printable.strip(".") == "":
-        return "document"
-    stem, extension = os.path.splitext(printable)
-    room = LONGEST_NAME - len(extension.encode())
-    if room < 1:
-        return printable.encode()[:LONGEST_NAME].decode(errors="ignore")
-    return stem.encode()[:room].decode(errors="ignore") + extension
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def shown_html(service: DoubleService, turn: Turn, shown: Shown | None = None) -
 
 def test_page_image_with_words_where_they_are(service: DoubleService, turn: Turn) -> None:
     html = shown_html(service, turn)
-    assert 'src="/v1/documents/lease/pages/1.png?width=1240"' in html
+    assert 'src="/page/documents/lease/pages/1.png?width=1240"' in html
     assert f"aspect-ratio:{WIDTH:.2f}/{HEIGHT:.2f}" in html
     start = LEASE.index("ninety days'")
     (box,) = service.rectangles("lease", 1, [(start, start + len("ninety days'"))])[0]

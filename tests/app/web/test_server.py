@@ -23,26 +23,26 @@ def client(service: DoubleService, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_page_image(client: TestClient) -> None:
-    answer = client.get("/v1/documents/lease/pages/1.png?width=300")
+    answer = client.get("/page/documents/lease/pages/1.png?width=300")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["cache-control"].startswith("private")
     assert answer.content[:8] == b"\x89PNG\r\n\x1a\n"
-    assert client.get("/v1/documents/lease/pages/9.png").status_code == 404
-    assert client.get("/v1/documents/notes/pages/1.png").status_code == 404
-    assert client.get("/v1/documents/lease/pages/1.png?width=9").status_code == 422
-    assert client.get("/v1/documents/lease/pages/1.png?width=99999").status_code == 422
+    assert client.get("/page/documents/lease/pages/9.png").status_code == 404
+    assert client.get("/page/documents/notes/pages/1.png").status_code == 404
+    assert client.get("/page/documents/lease/pages/1.png?width=9").status_code == 422
+    assert client.get("/page/documents/lease/pages/1.png?width=99999").status_code == 422
 
 
 def test_original_is_a_download_of_no_known_type(client: TestClient, service: DoubleService) -> None:
     service.library["lease"] = replace(service.library["lease"], name='a"<b>\n.html')
-    answer = client.get("/v1/documents/lease/original")
+    answer = client.get("/page/documents/lease/original")
     assert answer.content == b"original bytes"
     assert answer.headers["content-disposition"].startswith("attachment")
     assert "\n" not in answer.headers["content-disposition"]
     assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert client.get("/v1/documents/nothing/original").status_code == 404
+    assert client.get("/page/documents/nothing/original").status_code == 404
 
 
 def test_health(client: TestClient) -> None:
@@ -64,7 +64,7 @@ def test_page_has_a_strict_policy_and_every_script_its_nonce(client: TestClient)
     assert client.get("/").headers["content-security-policy"] != policy
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/v1/documents/lease/original", "/nothing-here"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/page/documents/lease/original", "/nothing-here"])
 def test_headers_are_on_everything(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"

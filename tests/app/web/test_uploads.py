@@ -9,7 +9,8 @@ from gradio.exceptions import Error
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.uploads import LONGEST_NAME, DroppedFile, keep_names, named_files, safe_name
+from app.file_names import LONGEST_NAME, safe_name
+from app.web.uploads import DroppedFile, keep_names, named_files
 
 
 @given(st.text())
