@@ -22,7 +22,9 @@ MEMORY = {
     "retrieval_score",
     "attention",
     "tokens",
+    "read",
 }
+TOKEN = {"start", "end", "attention", "read"}
 CITATION = {
     "n",
     "document_id",
@@ -35,6 +37,7 @@ CITATION = {
     "rects",
     "attention",
     "needed",
+    "read",
 }
 
 
@@ -49,7 +52,7 @@ def test_ask_prints_one_object_with_the_documented_fields(service: Service, fill
     assert all(read.keys() == READ for read in answer["reads"])
     for read in answer["reads"]:
         assert all(memory.keys() == MEMORY for memory in read["memories"])
-        assert all(token.keys() == {"start", "end", "attention"} for token in read["memories"][0]["tokens"])
+        assert all(token.keys() == TOKEN for token in read["memories"][0]["tokens"])
         assert read["other"].keys() == {"question", "answer", "prefix"}
     assert answer["timings"].keys() == {
         "retrieve",
@@ -66,6 +69,7 @@ def test_ask_prints_one_object_with_the_documented_fields(service: Service, fill
         "fingerprint",
         "mode",
         "format",
+        "heads",
     }
     assert answer["engine"]["format"].keys() >= {"layers", "tokens_per_head", "positions", "codec"}
 

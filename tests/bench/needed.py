@@ -1,10 +1,9 @@
-"""What `--evidence` costs, and whether leaving a memory out of the answer alone says what leaving it out of all
-says.
+"""What `--evidence` costs, and whether it says the same as leaving memories out of everything.
 
 Planted questions on contexts that adapters never learn from, answered by the default engine. For each memory:
 what the answer loses when it is written without it (`Engine.needed`: the question has read it), and when
-question and answer are read without it (one `score` for each). Seconds are of processor time on one thread, so
-that a crowded machine does not change them; the first token waits for the prompt alone, its memories ready.
+question and answer are read without it (one `score` for each). Seconds are of processor time on one thread,
+so that a crowded machine does not change them; the first token waits for the prompt, its memories are there.
 
     python -m tests.bench.needed --data ../shared/data --questions 30
 """
