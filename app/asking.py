@@ -31,6 +31,7 @@ from app.memories import MemorySource
 from app.needing import as_read, with_needed
 from app.profiles import profile
 from app.recalling import CANDIDATES, ordered, usable
+from app.supported import cited_texts, claims
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK
 from engine.protocol import (
     Chunk,
@@ -165,7 +166,11 @@ class Asker:
         else:
             cited = nearest_passages(self._store, [found.row for found in first] if mode != "none" else [])
         marks = [] if abstained else sentence_marks(text, trace.pieces, trace.reads, trace.found, cited)
-        answer = Answer(text.strip(), abstained, cited, reads, timings, description, marks)
+        stated = []
+        if cited and not abstained:
+            rows = [found.row for found in trace.found.values()]
+            stated = claims(text.strip(), cited_texts(cited, rows), broken_off=count >= max_tokens)
+        answer = Answer(text.strip(), abstained, cited, reads, timings, description, marks, stated)
         yield DoneEvent(self.needed(question, collection, answer, history=history) if evidence else answer)
 
     def needed(

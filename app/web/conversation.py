@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from app.answer import Answer, Citation, Mode, StretchRead, Timings
-from app.web.marks import answer_html
+from app.web.marks import NOT_FOUND, answer_html
 from app.web.reading import nearest, per_cent
 
 MODES: dict[Mode, str] = {
@@ -81,8 +81,10 @@ def turn_html(turn: Turn, index: int, *, waiting: str | None = None) -> str:
         parts.append(_abstained(turn.answer, index))
     elif turn.answer:
         known = {citation.n for citation in turn.answer.citations}
-        body = answer_html(turn.answer.answer, turn.answer.sentences, turn=index, known=known)
+        given = turn.answer
+        body = answer_html(given.answer, given.sentences, turn=index, known=known, claims=given.claims)
         parts.append(f'<div class="at-answer">{body}</div>')
+        parts.append(_unfound(given))
         parts.append(_citations(turn.answer.citations, index))
     elif turn.text:
         open_class = " at-writing" if waiting is not None else ""
@@ -98,6 +100,15 @@ def turn_html(turn: Turn, index: int, *, waiting: str | None = None) -> str:
         parts.append(_footer(turn, turn.answer))
     parts.append("</article>")
     return "".join(parts)
+
+
+def _unfound(answer: Answer) -> str:
+    """Says in words what the dotted lines mean; nothing where there are none."""
+    texts = [answer.answer[each.start : each.end] for each in answer.claims if not each.citations]
+    if not texts:
+        return ""
+    listed = ", ".join(f"<q>{escape(text)}</q>" for text in dict.fromkeys(texts))
+    return f'<p class="at-note at-unfound-note">{NOT_FOUND}: {listed}. Check before you rely on it.</p>'
 
 
 def _citations(citations: Sequence[Citation], turn: int) -> str:
