@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from app import asking
+from app.abstaining import ABSTENTION
 from app.answer import DoneEvent, ReadEvent, TokenEvent
-from app.asking import ABSTENTION
 from app.errors import AttestError, NothingToAsk
 from app.service import Service
 from engine.fake import FakeEngine, text_of
