@@ -61,7 +61,7 @@ _LENGTH |= {"metres": "1", "meters": "1", "metre": "1", "meter": "1", "centimetr
 _LENGTH |= {"centimeters": "0.01", "millimetres": "0.001", "millimeters": "0.001"}
 # counted, never converted: 24 hours are not always a day, and a business day is another thing than a day
 _COUNTED = """
-    second minute hour day week month year mile acre hectare foot inch ounce unit mmol mmHg IU °C °F bpm
+    second minute hour day week month year mile acre hectare foot inch ounce unit mmol mmHg kPa IU °C °F bpm
 """
 _UNIT: dict[str, tuple[str, Decimal]] = {
     **{name: ("mass", Decimal(factor)) for name, factor in _MASS.items()},
@@ -97,7 +97,7 @@ _WORDS = {word: value for value, word in enumerate(_ONES.split())}
 _WORDS |= {word: 10 * value for value, word in enumerate(_TENS.split(), 2)}
 _NUMBER_WORD = "|".join([*_WORDS, "hundred", "thousand", "million", "billion"])
 _NEAR = 40  # characters before a number that may name its currency
-_DIGITS = r"\d{1,3}(?:[,.'’\u00a0\u202f]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?"
+_DIGITS = r"\d{1,3}(?:[,.'’\u00a0\u202f]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?|\.\d+"
 # not within a word or a longer number; a minus counts where nothing stands before it
 _NUMBER = re.compile(rf"(?:(?<![\w)\]])[-−](?=\d))?(?<![\w])(?<!\d[.,/])(?:{_DIGITS})")
 _REPEATED = re.compile(r"\s*\(\d[\d.,]*(?=\))")
@@ -181,7 +181,7 @@ def _decimal(written: str, comma: bool) -> Decimal:
         return sign * Decimal(digits)
     mark, whole, part = digits[last], re.sub("[,.]", "", digits[:last]), digits[last + 1 :]
     one_kind = digits.count(mark) == len(re.findall("[,.]", digits))
-    groups = len(part) == 3 and one_kind and not digits.startswith("0")
+    groups = len(part) == 3 and whole and one_kind and not digits.startswith("0")
     if groups and (digits.count(mark) > 1 or (mark == ",") != comma):
         return sign * Decimal(whole + part)
     return sign * Decimal(f"{whole}.{part}")
@@ -236,7 +236,7 @@ def _quantity(text: str, start: int, end: int, number: Decimal, words: bool) -> 
     if unit["per"]:
         name += "/" + re.sub(r"\s|/|per\b", "", unit["per"]).lower()
     kind: Kind = "percentage" if name == "%" else "measure"
-    last = stop if repeated else unit.end()
+    last = stop if repeated or text[stop] == ")" else unit.end()  # of "(30) days" the number is marked
     return Quantity(start, last, kind, number, value * factor, frozenset({name}), words)
 
 

@@ -45,6 +45,8 @@ CASES = [
     ("It takes 30 days, or thirty days.", [("30 days", [1]), ("thirty days", [1])]),
     ("It takes 30 business days.", [("30 business days", [])]),
     ("It takes 10 business days.", [("10 business days", [1])]),
+    ("It takes thirty (30) days.", [("thirty", [1]), ("30", [1])]),
+    ("It takes forty (40) days.", [("forty", []), ("40", [])]),
     ("It takes 30 months.", [("30 months", [])]),
     ("It rises by five percent.", [("five percent", [1])]),
     ("It rises by 6 %.", [("6 %", [])]),
@@ -99,6 +101,11 @@ def test_months_of_other_languages() -> None:
     assert claims("On 3 March 2021.", {1: "Vom 3. März 2021 an."})[0].citations == [1]
     assert claims("On 14 July 1999.", {1: "Fait le 14 juillet 1999."})[0].citations == [1]
     assert claims("Es sind 1.000,50 Euro.", {1: "EUR 1000.50"})[0].citations == [1]
+
+
+def test_a_number_may_begin_with_its_point() -> None:
+    assert [each.citations for each in claims("p = .42", {1: "P = 0.42"})] == [[1]]
+    assert [each.citations for each in claims("p = 42", {1: "P = .42"})] == [[]]
 
 
 def test_nothing_cited_nothing_found() -> None:

@@ -1,7 +1,8 @@
 """Fits when to say that the documents do not answer, and measures it on questions kept from fitting.
 
-What `assets/abstention/<embedder>.json` rests on. Retrieval is the product's, over a library of all contexts
-of a side (tests/bench/abstention_set.py); the model is not asked, so what it declines itself comes on top.
+What `assets/abstention/<embedder>.json` rests on. The search is the product's, over a library of all contexts
+of a side (tests/bench/abstention_set.py); the model neither orders what was found nor answers, so what it
+declines itself comes on top.
 Kinds of questions weigh alike in the fit, and so do the data sets of answerable ones. The threshold is the
 one with the highest mean of the three balanced accuracies, in cross-validation by context, among those that
 answer at least `ANSWERED` of the answerable questions: to refuse those is the worse mistake.
