@@ -5,7 +5,7 @@ are half-open code points of the page's extracted text, attention is a share of 
 are milliseconds, rectangles are PDF points with the origin at the top left.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Mode = Literal["memory", "text", "none"]
@@ -118,8 +118,26 @@ class SentenceMark:
     needed: dict[int, float] | None = None
 
 
+ClaimKind = Literal["quotation", "date", "amount", "percentage", "measure", "number", "name"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """[start, end) of the answer: something that can be looked up, and the citations in which it stands.
+
+    None of them: it is not in what was cited.
+    """
+
+    start: int
+    end: int
+    kind: ClaimKind
+    citations: list[int]
+
+
 @dataclass(frozen=True)
 class Answer:
+    """claims: of an answer that cites; none where nothing is cited."""
+
     answer: str
     abstained: bool
     citations: list[Citation]
@@ -127,6 +145,7 @@ class Answer:
     timings: Timings
     engine: EngineDescription
     sentences: list[SentenceMark]
+    claims: list[Claim] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

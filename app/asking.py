@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from app.abstaining import ABSTENTION, Calibration, declined
 from app.answer import (
     Answer,
     AnswerEvent,
@@ -31,6 +32,7 @@ from app.memories import MemorySource
 from app.needing import as_read, with_needed
 from app.profiles import profile
 from app.recalling import CANDIDATES, ordered, usable
+from app.supported import cited_texts, claims
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK
 from engine.protocol import (
     Chunk,
@@ -51,10 +53,6 @@ from storage.records import Hit, ReferenceRow
 from storage.search import Search
 from storage.store import Store
 
-ABSTENTION = "The documents in this collection do not answer this question."
-# Below this cosine between the question and its best passage, nothing retrieved is about the question. The
-# highest that still answers 95 % of answerable questions; tests/bench/support.py prints the figures.
-SUPPORTED_COSINE = 0.4
 REPETITION_PENALTY = 1.1  # a small model left to greedy decoding repeats itself
 
 
@@ -94,6 +92,7 @@ class Asker:
         self._fingerprint = fingerprint.id
         self._lock = threading.Lock()
         self._retriever: tuple[Embedder, Search] | None = None
+        self._calibration: Calibration | None = None
         self.memories = MemorySource(MemoryBank(store, fingerprint), engine)
 
     def ask(
@@ -122,7 +121,7 @@ class Asker:
         query = f"{history[-1][0]}\n{question}" if history else question
         first = [] if mode == "none" else self._retrieve_for(query, collection, trace)
         description = self._describe(mode)
-        if mode != "none" and not _supported(first):
+        if mode != "none" and declined(query, first, self._calibration):
             passages = nearest_passages(self._store, [found.row for found in first])
             timings = Timings(trace.retrieve * 1e3, 0.0, (time.perf_counter() - started) * 1e3, 0.0, 0)
             yield TokenEvent(ABSTENTION)
@@ -165,7 +164,11 @@ class Asker:
         else:
             cited = nearest_passages(self._store, [found.row for found in first] if mode != "none" else [])
         marks = [] if abstained else sentence_marks(text, trace.pieces, trace.reads, trace.found, cited)
-        answer = Answer(text.strip(), abstained, cited, reads, timings, description, marks)
+        stated = []
+        if cited and not abstained:
+            rows = [found.row for found in trace.found.values()]
+            stated = claims(text.strip(), cited_texts(cited, rows), broken_off=count >= max_tokens)
+        answer = Answer(text.strip(), abstained, cited, reads, timings, description, marks, stated)
         yield DoneEvent(self.needed(question, collection, answer, history=history) if evidence else answer)
 
     def needed(
@@ -201,6 +204,7 @@ class Asker:
         with self._lock:
             if self._retriever is None:
                 embedder = self._load_embedder()
+                self._calibration = Calibration.of(embedder.name)
                 self._retriever = embedder, self._store.search(embedder.name, embedder.dimension)
             return self._retriever
 
@@ -286,8 +290,3 @@ class Asker:
 def passage_text(name: str, heading_path: Sequence[str], text: str) -> str:
     """A reference as it stands in a prompt that re-reads it."""
     return f"{' > '.join((name, *heading_path))}\n{text}\n\n"
-
-
-def _supported(found: Sequence[Found]) -> bool:
-    """Whether anything retrieved is about the question at all."""
-    return any(each.hit.cosine is not None and each.hit.cosine >= SUPPORTED_COSINE for each in found)

@@ -85,6 +85,10 @@ def merge_adjacent(answer: Answer, text_of: Callable[[str, int], str | None]) ->
             )
             for mark in answer.sentences
         ],
+        claims=[
+            replace(claim, citations=list(dict.fromkeys(numbers[n] for n in claim.citations if n in numbers)))
+            for claim in answer.claims
+        ],
     )
 
 

@@ -18,7 +18,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from app.asking import ABSTENTION, passage_text
+from app.abstaining import ABSTENTION
+from app.asking import passage_text
 from app.profiles import profile
 from app.questions import Context, Question
 from app.templates import natural

@@ -81,6 +81,10 @@ def _answer_lines(presented: Presented) -> list[str]:
     lines = [""]
     if answer.abstained and answer.citations:
         lines += ["", "Nearest passages:"]
+    unfound = [answer.answer[each.start : each.end] for each in answer.claims if not each.citations]
+    if unfound:
+        listed = ", ".join(f"“{text}”" for text in dict.fromkeys(unfound))
+        lines += ["", f"Not in the cited passages: {listed}"]
     for cited in answer.citations:
         share = f"read {cited.read:.1%}, attention {cited.attention:.1%}" if cited.attention else "retrieved"
         if cited.needed is not None:

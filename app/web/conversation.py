@@ -11,7 +11,7 @@ from html import escape
 from app.answer import Answer, Citation, Mode, StretchRead, Timings
 from app.citing import Presented
 from app.web.judging import comparison_html, tools_html
-from app.web.marks import answer_html
+from app.web.marks import NOT_FOUND, answer_html
 from app.web.reading import nearest, per_cent
 from app.web.sentences import cards_html
 
@@ -107,8 +107,9 @@ def turn_html(turn: Turn, index: int, *, waiting: str | None = None) -> str:
         parts.append(_abstained(given, index, turn.pins))
     elif given:
         known = {citation.n for citation in given.citations}
-        body = answer_html(given.answer, given.sentences, turn=index, known=known)
+        body = answer_html(given.answer, given.sentences, turn=index, known=known, claims=given.claims)
         parts.append(f'<div class="at-answer">{body}{cards_html(given, index, turn.pins)}</div>')
+        parts.append(_unfound(given))
         parts.append(_citations(given.citations, index, turn.pins))
     elif turn.text:
         open_class = " at-writing" if waiting is not None else ""
@@ -136,6 +137,15 @@ def _gone(count: int) -> str:
         f"{what} that this answer was read from {was} deleted since. What is left here is the question, "
         "the answer without what it quoted, and the numbers."
     )
+
+
+def _unfound(answer: Answer) -> str:
+    """Says in words what the dotted lines mean; nothing where there are none."""
+    texts = [answer.answer[each.start : each.end] for each in answer.claims if not each.citations]
+    if not texts:
+        return ""
+    listed = ", ".join(f"<q>{escape(text)}</q>" for text in dict.fromkeys(texts))
+    return f'<p class="at-note at-unfound-note">{NOT_FOUND}: {listed}. Check before you rely on it.</p>'
 
 
 def _citations(citations: Sequence[Citation], turn: int, pins: Mapping[int, str]) -> str:

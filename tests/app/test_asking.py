@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from app import asking
+from app.abstaining import ABSTENTION
 from app.answer import DoneEvent, ReadEvent, TokenEvent
-from app.asking import ABSTENTION
 from app.errors import AttestError, NothingToAsk
 from app.service import Service
 from engine.fake import FakeEngine, text_of
@@ -296,3 +296,13 @@ def test_neighbouring_chunks_read_from_ram(service: Service, filled, home: Path)
     assert memory_of(first, rows[0].id) is memory_of(second, rows[0].id)
     service.delete_document(filled[2])
     assert asker.memories.get(rows) == []
+
+
+def test_claims_are_looked_up_in_what_is_cited(service: Service, filled) -> None:
+    done = answer(service, "What is the starting dose of metformin?")
+    looked_up = {done.answer[each.start : each.end]: each.citations for each in done.claims}
+    numbers = {cited.n for cited in done.citations}
+    assert looked_up
+    assert all(set(found) <= numbers for found in looked_up.values())
+    assert any(looked_up.values())
+    assert answer(service, QUESTION, mode="none").claims == []

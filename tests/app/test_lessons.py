@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.asking import ABSTENTION
+from app.abstaining import ABSTENTION
 from app.lessons import AS_TEXT, EXAM, QUESTIONS, Asked, Lessons, Mix
 from app.questions import Answered, Context, Question
 from engine.adapt.batch import Batch, Sample

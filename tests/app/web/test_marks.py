@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.answer import SentenceMark
+from app.answer import Claim, SentenceMark
 from app.web.marks import answer_html
 
 TAG = re.compile(r"<(/?)([a-z0-9]+)")
@@ -67,3 +67,33 @@ def test_any_text_gives_only_harmless_tags(text: str, start: int, end: int) -> N
     assert html.count("<button") == 1
     assert "\ue000" not in html
     assert "\ue001" not in html
+
+
+def test_what_was_not_found_is_underlined_and_nothing_else() -> None:
+    text = "It is **45 days**, or 30."
+    claims = [Claim(8, 15, "measure", []), Claim(22, 24, "number", [1])]
+    html = answer_html(text, [SentenceMark(0, 25, [1])], known={1}, claims=claims)
+    span = '<span class="at-unfound" title="Not in the cited passages">'
+    assert f"<strong>{span}45 days</span></strong>, or 30." in html
+    assert html.count("at-unfound") == 1
+
+
+def test_a_number_stands_behind_the_line_of_a_claim_that_ends_a_sentence() -> None:
+    html = answer_html("Beta", [SentenceMark(0, 4, [1])], known={1}, claims=[Claim(0, 4, "name", [])])
+    assert 'passages">Beta</span>' in html
+    assert html.index("Beta</span>") < html.index("<button")
+
+
+def test_claims_side_by_side_and_across_markup() -> None:
+    claims = [Claim(0, 1, "number", []), Claim(1, 6, "name", [])]
+    html = answer_html("5A *b*", claims=claims)
+    assert html.count("at-unfound") == 3
+    assert re.sub("<[^>]*>", "", html).strip() == "5A b"
+
+
+@given(st.text(max_size=100), st.integers(-5, 110), st.integers(-5, 110))
+def test_any_claim_gives_only_harmless_tags_well_nested(text: str, start: int, end: int) -> None:
+    html = answer_html(text, claims=[Claim(start, end, "name", [])])
+    assert {name for _, name in TAG.findall(html)} <= ALLOWED
+    assert not set("\ue000\ue001\ue002\ue003") & set(html)
+    assert html.count("<span") == html.count("</span>")
