@@ -1,6 +1,7 @@
 """The command line's JSON and exit statuses, on a store that this process filled."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_ask_for_people_streams_the_answer_then_its_citations(service: Service, 
     done = attest("ask", QUESTION)
     assert done.status == 0
     assert "ninety days notice" in done.stdout
-    assert "[1] lease.md, page 1 (attention" in done.stdout
+    assert re.search(r"\[1\] lease\.md, page 1 \(read \d+\.\d%, attention \d+\.\d%\)", done.stdout)
     assert "Attention: documents 50.0%, question 25.0%" in done.stdout
 
 
