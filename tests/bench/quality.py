@@ -243,8 +243,9 @@ def retrieved(saved: Saved) -> Iterator[str]:
         reciprocal rank. “Fused” is the search by score, “recalled” what the product does: the model's own
         queries order what the search found. “Read” lets the question read all candidates instead."""
     )
-    yield block(["python -m tests.bench.retrieval --recall"])
     datasets = sorted({name for row in rows for name in row["datasets"]})
+    only_of = f" --datasets {datasets[0]}" if len(datasets) == 1 else ""
+    yield block([f"python -m tests.bench.retrieval --recall{only_of}"])
     yield table(
         ["way", "recall at 5", "±", *datasets],
         [
