@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.answer import Claim
 from app.citing import merge_adjacent, present
 from app.pin_cites import Place, pin_cite, section
 from app.service import Service
@@ -113,6 +114,9 @@ def test_adjacent_citations_become_one() -> None:
     lost = [replace(mark, needed={1: 0.5, 2: 0.25, 3: 0.75}) for mark in answer_.sentences]
     measured = merge_adjacent(replace(answer_, sentences=lost), lambda document, page: LEASE)
     assert [mark.needed for mark in measured.sentences] == [{1: 0.75, 2: 0.25}] * 3
+    stated = [Claim(0, 4, "name", [1, 3]), Claim(5, 9, "number", []), Claim(9, 10, "number", [2])]
+    claimed = merge_adjacent(replace(answer_, claims=stated), lambda document, page: LEASE).claims
+    assert [claim.citations for claim in claimed] == [[1], [], [2]]
     assert merge_adjacent(answer_, lambda document, page: None) == answer_
     apart = replace(answer_, citations=[replace(term, end=term.end - 9), notes, rent])
     assert merge_adjacent(apart, lambda document, page: LEASE) == apart
