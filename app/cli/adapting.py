@@ -21,7 +21,7 @@ DATA = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @main.group()
 def adapt() -> None:
-    """Teach a model to read sparse memories of documents like yours."""
+    """Teach a model to read sparse memories better."""
 
 
 @adapt.command("train")

@@ -39,7 +39,7 @@ def evaluate(
     backend: Backend | None,
     as_json: bool,
 ) -> None:
-    """Ask questions with known answers, open book over all contexts. JSON: one line per mode."""
+    """Ask questions with known answers. Open book over all contexts. JSON: one line per mode."""
     from app.evaluating import evaluate as run
     from app.evaluating import sample, usable
     from app.questions import read_contexts, read_questions

@@ -74,7 +74,7 @@ def _adapters(chosen: settings_of.Settings) -> list[dict[str, Any]]:
 @click.option("--workers", type=click.IntRange(0, 8), default=1, show_default=True)
 @click.option("--samples", is_flag=True, help="Begin with the sample documents that come with Attest.")
 def serve(host: str, port: int, workers: int, samples: bool) -> None:
-    """Serve the web page, with a worker that reads what is dropped."""
+    """Serve the web page and the API. A worker reads what is dropped."""
     from app.serving import serve as run
 
     run(settings_of.load(), host, port, workers, samples)

@@ -75,7 +75,7 @@ def _key_line(row: KeyRow) -> str:
 
 @main.command()
 def mcp() -> None:
-    """Serve the Model Context Protocol on standard input and output, for assistants."""
+    """Serve the Model Context Protocol. Assistants speak it on standard input and output."""
     from app.api.assistants import build_server
 
     with Service(settings_of.load()) as service:

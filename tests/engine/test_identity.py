@@ -36,7 +36,7 @@ def our_logits(loaded: LoadedModel, fmt: MemoryFormat, prompt: Sequence[int], se
     session = decode.Session(loaded.transformer, fmt, prompt, 0, memories_for)
     chosen, chunk_of = decode.prompt_sets(session, lambda ids: "")
     plan = session.plan(chosen, chunk_of)
-    hidden, _ = session.forward(prompt, plan.block, plan.slots, slice(0, None))
+    hidden = session.forward(prompt, plan.block, plan.slots)
     return loaded.transformer.logits(hidden)
 
 
