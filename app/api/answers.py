@@ -57,6 +57,7 @@ class AskRequest(BaseModel):
     mode: Mode = "memory"
     max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 128
     history: Annotated[list[Exchange], Field(max_length=1000)] = []
+    evidence: bool = False
     stream: bool = False
 
 
@@ -82,6 +83,7 @@ def answer_routes(service: Service, answers: Answers) -> APIRouter:
                 max_tokens=asked.max_tokens,
                 stop=stop,
                 client=client,
+                evidence=asked.evidence,
             )
 
         check_ready(service)

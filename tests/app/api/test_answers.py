@@ -37,6 +37,16 @@ def timeless(answer: Any) -> Any:
 
 
 @pytest.mark.usefixtures("fake_model", "filled")
+def test_what_was_needed_is_measured_for_whoever_asks(client: TestClient) -> None:
+    plain, measured = (
+        client.post("/v1/answers", json={"question": QUESTION, "evidence": evidence}).json()
+        for evidence in (False, True)
+    )
+    assert all(each["needed"] is None for each in plain["citations"])
+    assert all(isinstance(each["needed"], float) for each in measured["citations"])
+
+
+@pytest.mark.usefixtures("fake_model", "filled")
 @pytest.mark.parametrize("mode", ["memory", "text", "none"])
 def test_the_answer_is_the_command_lines_object(client: TestClient, mode: str) -> None:
     asked = client.post("/v1/answers", json={"question": QUESTION, "mode": mode})
