@@ -132,7 +132,7 @@ def test_text_under_highlights(shared_data: Path) -> None:
     folder = shared_data / "documents"
     paths = (
         folder / "legal" / "contract_TUNIUCORP_03_06_2014-EX-10-COOPERATION_AGREEMENT.pdf",
-        folder / "medical" / "cdc_adult-combined-schedule.pdf",  # columns, and bullets three lines tall
+        folder / "medical" / "fda_CMC_Stability_Testing_Drug_Products.pdf",
     )
     assert all_wrong(paths, 30) == (60, [])
 

@@ -82,9 +82,9 @@ def test_real_questions_find_their_passages(
     document_id = add_document("contexts.txt", passages)
     order = dict(zip(contexts, store.references.of_document(document_id), strict=True))
     search = store.search(EMBEDDER, DIMENSION)
-    found = 0
+    found, nothing = 0, np.zeros(DIMENSION, np.float32)  # the vectors here know no meaning: by words alone
     for row in questions:
-        hits = search.hybrid(row["question"], vector_of(row["question"]), k=10)
+        hits = search.hybrid(row["question"], nothing, k=10)
         found += order[row["context_id"]] in {hit.reference_id for hit in hits}
     assert questions
     assert found / len(questions) >= 0.8
