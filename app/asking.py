@@ -119,14 +119,16 @@ class Asker:
         started = time.perf_counter()
         trace = Trace()
         query = f"{history[-1][0]}\n{question}" if history else question
-        first = [] if mode == "none" else self._retrieve_for(query, collection, trace)
+        found = [] if mode == "none" else self._search(query, collection, trace, self._candidates)
         description = self._describe(mode)
-        if mode != "none" and declined(query, first, self._calibration):
-            passages = nearest_passages(self._store, [found.row for found in first])
+        # by what the search itself put first, which the calibration knows
+        if mode != "none" and declined(query, found[:MEMORIES_PER_CHUNK], self._calibration):
+            passages = nearest_passages(self._store, [each.row for each in found[:MEMORIES_PER_CHUNK]])
             timings = Timings(trace.retrieve * 1e3, 0.0, (time.perf_counter() - started) * 1e3, 0.0, 0)
             yield TokenEvent(ABSTENTION)
             yield DoneEvent(Answer(ABSTENTION, True, passages, [], timings, description, []))
             return
+        first = self._chosen(query, collection, found, trace)
         messages = self._messages(question, history, collection, first if mode == "text" else [])
         memories_for = self._memories_for(question, collection, first, trace) if mode == "memory" else None
         options = GenerateOptions(
@@ -189,7 +191,8 @@ class Asker:
     def score(self, question: str, answer: str, collection: str, *, mode: Mode = "memory") -> Score:
         """What the model thinks of a known answer, given what `ask` would give it. Nothing is declined."""
         trace = Trace()
-        first = [] if mode == "none" else self._retrieve_for(question, collection, trace)
+        found = [] if mode == "none" else self._search(question, collection, trace, self._candidates)
+        first = self._chosen(question, collection, found, trace)
         messages = self._messages(question, (), collection, first if mode == "text" else [])
         memories_for = self._memories_for(question, collection, first, trace) if mode == "memory" else None
         return self._engine.score(messages, answer, memories_for)
@@ -213,9 +216,8 @@ class Asker:
         """How many the search gives for a question."""
         return CANDIDATES if self._recalling and usable(self._engine) else MEMORIES_PER_CHUNK
 
-    def _retrieve_for(self, question: str, collection: str, trace: Trace) -> list[Found]:
-        """What the question itself reads."""
-        found = self._search(question, collection, trace, self._candidates)
+    def _chosen(self, question: str, collection: str, found: list[Found], trace: Trace) -> list[Found]:
+        """What the question itself reads of what the search found."""
         if len(found) > MEMORIES_PER_CHUNK:
             started = time.perf_counter()
             rows, scores = [each.row for each in found], [each.hit.score for each in found]

@@ -160,15 +160,15 @@ def test_a_document_deleted_between_retrieval_and_reading_is_left_out(
     service: Service, filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asker = service.asker()
-    retrieve = asker._retrieve_for
+    choose = asker._chosen
 
     def then_delete(*arguments: object) -> object:
-        found = retrieve(*arguments)  # type: ignore[arg-type]
+        found = choose(*arguments)  # type: ignore[arg-type]
         if any(row.id == filled[0] for row in service.store.documents.list()):
             service.delete_document(filled[0])
         return found
 
-    monkeypatch.setattr(asker, "_retrieve_for", then_delete)
+    monkeypatch.setattr(asker, "_chosen", then_delete)
     done = answer(service, QUESTION)
     read = {memory.document_id for each in done.reads for memory in each.memories}
     assert filled[0] not in read | {cited.document_id for cited in done.citations}
