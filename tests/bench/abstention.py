@@ -46,7 +46,7 @@ from storage.store import Store
 from tests.bench.abstention_set import FIT, MEASURE, draw
 from tests.bench.eval_set import ABSENT
 
-ANSWERED = 0.8
+ANSWERED = 0.9
 FOLDS = 5
 SEED = 7
 KINDS = ("SQuAD-2.0", "CUAD_v1", "absent")
