@@ -1,8 +1,8 @@
 """Residents, refusals, damaged memories, many answers at once, and nothing left behind."""
 
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 
 from engine.errors import ContextOverflow, EngineError, MemoryMismatch, ModelUnsupported
 from engine.format import MemoryFormat
+from engine.llama.batching import Batcher
 from engine.llama.context import Context, Run
 from engine.llama.engine import LlamaEngine, Sizes
 from engine.llama.model import LlamaModel
@@ -113,15 +114,18 @@ def test_answers_at_once_share_passes(
 
     monkeypatch.setattr(Context, "run", counted)
     monkeypatch.setattr("engine.llama.batching.GATHER_SECONDS", 5.0)  # however slow the machine is
-    together = threading.Barrier(2)
+    decoding, together = Batcher.decoding, threading.Barrier(2)
 
-    def memories_for(chunk: Chunk) -> list[KeyedMemory]:
-        if chunk.index == 0:
-            together.wait(60)
-        return memories[:2]
+    @contextmanager
+    def both(self: Batcher) -> Iterator[None]:
+        with decoding(self):
+            together.wait(60)  # else one may be done before the other begins
+            yield
+
+    monkeypatch.setattr(Batcher, "decoding", both)
 
     def answer() -> None:
-        list(engine.generate(MESSAGES, memories_for, GenerateOptions(120, min_tokens=120)))
+        list(engine.generate(MESSAGES, lambda chunk: memories[:2], GenerateOptions(120, min_tokens=120)))
 
     threads = [threading.Thread(target=answer) for _ in range(2)]
     for thread in threads:
