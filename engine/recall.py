@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.codec import decode_here
 from engine.errors import AdapterInvalid
 from engine.memory import ExplicitMemory
 
@@ -35,6 +34,8 @@ def scores(
     heads: Heads,
 ) -> npt.NDArray[np.float32]:
     """(memories, heads). queries: as `Engine.queries` gives them. layers: of the memory format."""
+    from engine.codec import decode_here  # with torch, for which opening an adapter should not wait
+
     query_heads, dim = queries.shape[1], queries.shape[3]
     found = np.empty((len(memories), len(heads)), dtype=np.float32)
     for column, (layer, head) in enumerate(heads):
