@@ -18,7 +18,7 @@ import numpy.typing as npt
 from engine.decode import Stretch
 from engine.errors import ContextOverflow
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK, REFERENCE_TOKENS
-from engine.llama.context import Context, Run
+from engine.llama.context import Context, Run, with_room
 from engine.llama.layout import State
 from engine.llama.model import LlamaModel
 from engine.llama.placing import Placing
@@ -145,17 +145,14 @@ class Attending:
         )
         cells = REFERENCE_TOKENS + sum(memory.tokens for memory in memories.values()) * per_place
         cells += sum(len(segment.tokens) for segment in (*prompt, *answer))
-        if self._context is None or self._context.cells < cells:
-            if self._context is not None:
-                self._context.close()
-            self._context = Context(
-                self._model,
-                max(2048, 1 << (cells - 1).bit_length()),
-                _SEQUENCES + 2,
-                threads=self._threads,
-                flash=False,
-                watcher=self._watch,
-            )
+        self._context = with_room(
+            self._context,
+            self._model,
+            cells,
+            _SEQUENCES + 2,
+            threads=self._threads,
+            watcher=self._watch,
+        )
         return self._context
 
 

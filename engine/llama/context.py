@@ -195,6 +195,24 @@ class Context:
         return self.library.ggml_backend_sched_eval_callback(callback)
 
 
+def with_room(
+    context: Context | None,
+    model: LlamaModel,
+    cells: int,
+    sequences: int,
+    *,
+    threads: int,
+    watcher: Watcher,
+) -> Context:
+    """`context` if it has room for so many cells, else a new one in its place; its softmax can be watched."""
+    if context is not None:
+        if context.cells >= cells:
+            return context
+        context.close()
+    room = max(2048, 1 << (cells - 1).bit_length())
+    return Context(model, room, sequences, threads=threads, flash=False, watcher=watcher)
+
+
 def _free(llama: Any, batch: Any, handle: Any, _: LlamaModel) -> None:
     llama.llama_batch_free(batch)
     llama.llama_free(handle)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import BackendUnavailable, ContextOverflow
-from engine.llama.context import BATCH_TOKENS, Context, Node, Run
+from engine.llama.context import BATCH_TOKENS, Context, Node, Run, with_room
 from engine.llama.layout import State
 from engine.llama.model import LlamaModel
 from engine.llama.placing import Placing
@@ -112,17 +112,14 @@ class Looking:
 
     def _ready(self, cells: int) -> Context:
         """A context with room for so many cells, the one of last time if it is large enough."""
-        if self._context is None or self._context.cells < cells:
-            if self._context is not None:
-                self._context.close()
-            self._context = Context(
-                self._model,
-                max(2048, 1 << (cells - 1).bit_length()),
-                _SEQUENCES + 2,
-                threads=self._threads,
-                flash=False,
-                watcher=self._watch,
-            )
+        self._context = with_room(
+            self._context,
+            self._model,
+            cells,
+            _SEQUENCES + 2,
+            threads=self._threads,
+            watcher=self._watch,
+        )
         return self._context
 
     def _watch(self, name: str, ask: bool, node: Node) -> bool:
