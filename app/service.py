@@ -13,17 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from app.adding import Added, add_file
-from app.answer import Answer, AnswerEvent, Mode, Rect
-from app.asking import Asker
-from app.attribution import passage_rectangles
-from app.citing import Presented, present
-from app.conversations import Conversations
+from app.answering.answer import Answer, AnswerEvent, Mode, Rect
+from app.answering.asking import Asker
+from app.answering.conversations import Conversations
 from app.errors import AttestError, NothingToAsk, NotReady, for_people
-from app.pace import Pace
-from app.profiles import profile as known_profile
-from app.settings import Settings
-from app.views import (
+from app.evidence.attribution import passage_rectangles
+from app.evidence.citing import Presented, present
+from app.library.adding import Added, add_file
+from app.library.pace import Pace
+from app.library.views import (
     DocumentListing,
     DocumentView,
     EngineStatus,
@@ -32,6 +30,8 @@ from app.views import (
     WorkerStatus,
     document_view,
 )
+from app.profiles import profile as known_profile
+from app.settings import Settings
 from engine.choice import Choice
 from engine.protocol import Embedder, Engine
 from ingest.document import DRAWN

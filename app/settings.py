@@ -33,7 +33,7 @@ class Settings:
     """model, embedder: built-in name, path or hub id. device: auto, cpu or cuda. quantisation: none, 8bit
     or 4bit. memory_format: default, paper, or JSON fields of `engine.format.MemoryFormat`. backend: auto,
     torch or llamacpp; see `engine.opening`. adapter: auto, none, or a folder of peft. retrieval: recall (the
-    model's own queries order what the search finds, see `app.recalling`) or search alone.
+    model's own queries order what the search finds, see `app.answering.recalling`) or search alone.
     """
 
     home: Path

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.answer import (
+from app.answering.answer import (
     Answer,
     AnswerEvent,
     Mode,

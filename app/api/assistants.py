@@ -16,9 +16,9 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
 
-from app.answer import Answer, DoneEvent, Mode
+from app.answering.answer import Answer, DoneEvent, Mode
 from app.errors import AttestError, MemoryRefused
-from app.searching import MOST_PASSAGES, Passage, search
+from app.library.searching import MOST_PASSAGES, Passage, search
 from app.service import Service
 
 INSTRUCTIONS = (

@@ -17,7 +17,7 @@ from fastapi.responses import Response
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field
 
-from app.answer import Answer, AnswerEvent, DoneEvent, Mode, TokenEvent, TrimmedEvent
+from app.answering.answer import Answer, AnswerEvent, DoneEvent, Mode, TokenEvent, TrimmedEvent
 from app.api.access import client_of
 from app.api.answers import MOST_TOKENS, check_ready
 from app.api.replies import Json, error_content, to_json

@@ -21,9 +21,9 @@ from app.api.pictures import marked
 from app.api.replies import Json
 from app.api.text import Text
 from app.errors import AttestError, NotFound, for_people
-from app.file_names import safe_name
+from app.library.file_names import safe_name
+from app.library.views import DocumentListing, DocumentView
 from app.service import Service
-from app.views import DocumentListing, DocumentView
 from ingest.limits import DEFAULT_LIMITS
 from storage.records import CollectionRow, JobRow, Profile, Receipt, VersionRow
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageChops, ImageDraw
 
-from app.answer import Rect
+from app.answering.answer import Rect
 
 MARKER = (255, 226, 122)  # as a highlighter: what is dark stays dark
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fastapi.responses import StreamingResponse
 from starlette.requests import Request
 
-from app.answer import Answer, AnswerEvent, DoneEvent, TrimmedEvent
+from app.answering.answer import Answer, AnswerEvent, DoneEvent, TrimmedEvent
 from app.errors import AttestError
 
 AT_ONCE = 32  # answers that wait or are written; the model itself takes fewer

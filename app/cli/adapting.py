@@ -64,7 +64,7 @@ def train(
     as_json: bool,
 ) -> None:
     """Train an adapter into FOLDER. Ctrl-C stops after the step; the same command goes on from there."""
-    from app.adapting import train as run
+    from app.adapting.training import train as run
 
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
@@ -102,7 +102,7 @@ def train(
 @as_json
 def evaluate(folder: Path, data: Path, batches: int, seed: int, ladder: bool, as_json: bool) -> None:
     """Held-out answers without references, from text, from memories, from wrong ones; adapted and not."""
-    from app.adapting import evaluate as run
+    from app.adapting.training import evaluate as run
 
     with for_people():
         for row in run(settings_of.load(), data, folder, batches=batches, seed=seed, ladder=ladder):
@@ -134,7 +134,7 @@ def heads(
 
     Ctrl-C stops measuring; the weights are then fitted on what was measured.
     """
-    from app.fitting_heads import fit_heads as run
+    from app.adapting.heads import fit_heads as run
 
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
@@ -167,7 +167,7 @@ def heads(
 )
 def export(folder: Path, out: Path, kind: Literal["merged", "gguf"]) -> None:
     """Write the adapter of FOLDER to OUT for other programs."""
-    from app.adapting import export as run
+    from app.adapting.training import export as run
 
     with for_people():
         run(settings_of.load(), folder, out, kind)

@@ -6,10 +6,10 @@ from typing import get_args
 import click
 
 from app import settings as settings_of
-from app.answer import Answer, DoneEvent, Mode, QueuedEvent, TokenEvent, TrimmedEvent
-from app.citing import Presented
+from app.answering.answer import Answer, DoneEvent, Mode, QueuedEvent, TokenEvent, TrimmedEvent
 from app.cli.frame import DEFAULT_COLLECTION, as_json, main, show
 from app.errors import AttestError
+from app.evidence.citing import Presented
 from app.service import Service
 from engine.opening import BACKENDS, Backend
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from app import settings as settings_of
+from app.answering.conversations import Kept
 from app.cli.frame import as_json, main, show
-from app.conversations import Kept
 from app.errors import AttestError
-from app.record import Record, read_record, record_of
-from app.report import report_of
+from app.evidence.record import Record, read_record, record_of
+from app.evidence.report import report_of
+from app.evidence.verifying import Verdict, verify
 from app.service import Service
-from app.verifying import Verdict, verify
 from engine.opening import BACKENDS
 from storage.records import ConversationRow
 

@@ -8,8 +8,8 @@ import click
 from app import settings as settings_of
 from app.cli.frame import as_json, main, show
 from app.errors import AttestError, for_people
+from app.library.views import DocumentView
 from app.service import Service
-from app.views import DocumentView
 from storage.records import PROFILES
 
 

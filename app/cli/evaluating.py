@@ -7,7 +7,7 @@ from typing import Any, get_args
 import click
 
 from app import settings as settings_of
-from app.answer import Mode
+from app.answering.answer import Mode
 from app.cli.frame import as_json, main, show
 from engine.opening import BACKENDS, Backend
 
@@ -40,9 +40,9 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Ask questions with known answers. Open book over all contexts. JSON: one line per mode."""
-    from app.evaluating import evaluate as run
-    from app.evaluating import sample, usable
-    from app.questions import read_contexts, read_questions
+    from app.measuring.evaluating import evaluate as run
+    from app.measuring.evaluating import sample, usable
+    from app.measuring.questions import read_contexts, read_questions
 
     settings = settings_of.load()
     if backend is not None:

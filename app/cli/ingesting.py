@@ -11,9 +11,9 @@ import click
 
 from app import settings as settings_of
 from app.cli.frame import DEFAULT_COLLECTION, as_json, main, show
-from app.ingesting import IngestOptions, Outcome, ingest_paths
+from app.library.ingesting import IngestOptions, Outcome, ingest_paths
+from app.library.watching import LOOK_SECONDS, Removed, watch
 from app.service import Service
-from app.watching import LOOK_SECONDS, Removed, watch
 from storage.records import PROFILES
 
 

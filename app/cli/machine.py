@@ -107,7 +107,7 @@ def bench() -> None:
 @as_json
 def bench_ingest(document: Path | None, as_json: bool) -> None:
     """Writing memories, and ingesting a whole document, against the same model's plain prefill."""
-    from app.bench import bench_ingest as run
+    from app.measuring.bench import bench_ingest as run
 
     result = run(replace(settings_of.load(), backend="torch"), document)  # whose plain prefill it compares
     lines = [f"{name}: {value}" for name, value in {**result["ratios"], **result}.items() if name != "ratios"]
@@ -119,7 +119,7 @@ def bench_ingest(document: Path | None, as_json: bool) -> None:
 @as_json
 def bench_speed(backend: Backend | None, as_json: bool) -> None:
     """Answering from memories, from re-read text and without documents, side by side."""
-    from app.bench_speed import bench_speed as run
+    from app.measuring.speed import bench_speed as run
 
     settings = settings_of.load()
     with for_people():
@@ -142,7 +142,7 @@ def bench_evidence(
     backend: Backend | None, questions: int, seed: int, data: Path | None, as_json: bool
 ) -> None:
     """Whether reads, needs and abstentions are what they are shown as."""
-    from app.bench_evidence import bench_evidence as run
+    from app.measuring.evidence import bench_evidence as run
 
     settings = settings_of.load()
     if backend is not None:
@@ -162,7 +162,7 @@ def bench_evidence(
 @as_json
 def bench_store(as_json: bool) -> None:
     """What each codec of memories costs: bytes, answers, the time to load five; and how search grows."""
-    from app.bench_store import bench_store as run
+    from app.measuring.store import bench_store as run
 
     result = run(settings_of.load(), lambda line: click.echo(line, err=True))
     lines = [

@@ -94,7 +94,7 @@ def memories_status(as_json: bool) -> None:
 @as_json
 def memories_verify(as_json: bool) -> None:
     """Read every memory; count rows, shards and passages."""
-    from app.upkeep import audit_json, is_partial, verify
+    from app.library.upkeep import audit_json, is_partial, verify
 
     with Service(settings_of.load()) as service:
         audit = verify(service)
@@ -126,7 +126,7 @@ def _problem_line(problem: Problem) -> str:
 @as_json
 def memories_rebuild(wait: bool, as_json: bool) -> None:
     """Write the memories that the engine in use lacks."""
-    from app.upkeep import rebuild
+    from app.library.upkeep import rebuild
 
     with Service(settings_of.load()) as service:
         done = rebuild(service, wait=wait, report=_Progress())
@@ -168,7 +168,7 @@ class _Progress:
 @as_json
 def memories_compact(drop: Sequence[str], as_json: bool) -> None:
     """Join small shards, shrink the database, drop banks."""
-    from app.upkeep import compact
+    from app.library.upkeep import compact
 
     with Service(settings_of.load()) as service:
         done = compact(service, drop)
@@ -189,7 +189,7 @@ def memories_compress(as_json: bool) -> None:
 
     The first time, a codebook is trained from them. What is written afterwards is coded at once.
     """
-    from app.compressing import compress
+    from app.library.compressing import compress
 
     with Service(settings_of.load()) as service, for_people():
         rows = list(compress(service.store, lambda line: click.echo(line, err=True)))

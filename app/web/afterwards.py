@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from app.answer import DoneEvent, Mode
+from app.answering.answer import DoneEvent, Mode
 from app.errors import AttestError
 from app.web.conversation import Conversation, Turn, history
 from app.web.panel import can_be_measured

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from app.answer import Answer, Citation, Mode, StretchRead, Timings
-from app.citing import Presented
+from app.answering.answer import Answer, Citation, Mode, StretchRead, Timings
+from app.evidence.citing import Presented
 from app.web.judging import comparison_html, tools_html
 from app.web.marks import NOT_FOUND, answer_html
 from app.web.reading import nearest, per_cent

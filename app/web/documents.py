@@ -7,7 +7,7 @@ estimated here; a bar without a known end is not drawn.
 from collections.abc import Sequence
 from html import escape
 
-from app.forecast import size
+from app.library.forecast import size
 from app.web.protocol import AddedDocument, DocumentListing, DocumentView, EngineStatus, Receipt, WorkerStatus
 
 BUSY = ("queued", "reading", "answerable")

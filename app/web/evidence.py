@@ -7,7 +7,7 @@ shown with the parts that did not come from documents, so that no bar claims mor
 from html import escape
 from urllib.parse import quote
 
-from app.keeping import GONE
+from app.answering.keeping import GONE
 from app.web.bars import ATTENTION, READ, needed_bar, read_bar, share_bar
 from app.web.protocol import PageView
 from app.web.reading import Passage, tenths

@@ -11,7 +11,7 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from app.errors import AttestError
-from app.report import report_name, report_of
+from app.evidence.report import report_name, report_of
 from app.web.protocol import Service
 
 

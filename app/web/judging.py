@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
-from app.answer import Answer, Citation
+from app.answering.answer import Answer, Citation
 from app.web.marks import answer_html
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from html import escape
 
 from markdown_it import MarkdownIt
 
-from app.answer import Claim, SentenceMark
+from app.answering.answer import Claim, SentenceMark
 from app.web.sentences import sentence_spans
 
 _OPEN, _CLOSE = "\ue000", "\ue001"

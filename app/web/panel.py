@@ -5,7 +5,7 @@ A document may have been deleted since the answer was given; the panel then says
 
 from dataclasses import dataclass, replace
 
-from app.answer import Answer, Citation, TokenAttention
+from app.answering.answer import Answer, Citation, TokenAttention
 from app.errors import AttestError, DocumentGone
 from app.web.conversation import Turn
 from app.web.protocol import PageView, Service

@@ -1,7 +1,7 @@
 """What the page asks of the service, and the shapes that it shows.
 
 Only names and types: the service in `app` satisfies these without knowing of them, and the tests' double
-satisfies them without a model. Answers, reads and stream events are those of `app.answer`.
+satisfies them without a model. Answers, reads and stream events are those of `app.answering.answer`.
 """
 
 import threading
@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from app.answer import Answer, AnswerEvent, Mode, Rect
-from app.citing import Presented
+from app.answering.answer import Answer, AnswerEvent, Mode, Rect
+from app.evidence.citing import Presented
 from storage.records import AnswerSource
 
 
@@ -197,7 +197,7 @@ class ConversationView(Protocol):
 
 
 class KeptAnswer(Protocol):
-    """A kept answer; see `app.conversations.Kept`."""
+    """A kept answer; see `app.answering.conversations.Kept`."""
 
     @property
     def id(self) -> int: ...

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.answer import DoneEvent, Mode, QueuedEvent, ReadEvent, TokenEvent, TrimmedEvent
+from app.answering.answer import DoneEvent, Mode, QueuedEvent, ReadEvent, TokenEvent, TrimmedEvent
 from app.errors import AttestError, MemoryRefused
 from app.web.afterwards import Afterwards
 from app.web.conversation import MODES, Conversation, Turn, history, turn_html

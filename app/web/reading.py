@@ -7,7 +7,7 @@ to 1; the whole answer is the mean over its stretches, weighted by their tokens.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.answer import Citation, MemoryRead, StretchRead, TokenAttention
+from app.answering.answer import Citation, MemoryRead, StretchRead, TokenAttention
 
 STRENGTHS = (0.75, 0.5, 0.25, 0.1)  # share of the passage's strongest word, strength 4 down to 1
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
-from app.answer import Answer
+from app.answering.answer import Answer
 from app.web.bars import needed_bar, read_bar
 
 

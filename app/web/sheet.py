@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from app.answer import Citation, Mode, Rect, TokenAttention
+from app.answering.answer import Citation, Mode, Rect, TokenAttention
 from app.web.protocol import PageView
 from app.web.reading import Reading, Spot, per_cent, strength
 from app.web.stretches import Step

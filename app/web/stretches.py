@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from app.answer import StretchRead
+from app.answering.answer import StretchRead
 from app.web.reading import Reading, Spot, per_cent, spot_of
 
 

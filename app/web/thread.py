@@ -7,8 +7,8 @@ says so.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.citing import Presented
 from app.errors import AttestError
+from app.evidence.citing import Presented
 from app.web.conversation import Conversation, Turn, conversation_html
 from app.web.protocol import KeptAnswer, Service
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from gradio.exceptions import Error as GradioError
 
-from app.file_names import safe_name
+from app.library.file_names import safe_name
 
 
 class DroppedFile(str):

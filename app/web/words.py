@@ -7,7 +7,7 @@ values and HTML out; everything is escaped.
 from collections.abc import Sequence
 from html import escape
 
-from app.answer import TokenAttention
+from app.answering.answer import TokenAttention
 from app.web.reading import per_cent, strength
 
 MOST_LISTED = 12

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from app import cli
-from app.answer import Answer, DoneEvent
+from app.answering.answer import Answer, DoneEvent
 from app.service import Service
 from app.settings import Settings
 from ingest.pipeline import Pipeline

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app import bench, bench_speed
 from app.errors import AttestError
+from app.measuring import bench
+from app.measuring import speed as bench_speed
 from app.service import Service
 from app.settings import Settings
 from app.supervisor import worker_command

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from app import settings
-from app.answer import DoneEvent
-from app.ingesting import IngestOptions, ingest_paths
+from app.answering.answer import DoneEvent
+from app.library.ingesting import IngestOptions, ingest_paths
 from app.service import Service
 from app.serving import SAMPLES
 from tests.conftest import ROOT

@@ -20,7 +20,7 @@ from app.serving import serve
 from app.settings import Settings
 from app.supervisor import Supervisor
 from tests.app.conftest import LEASE, attest
-from tests.app.test_ingesting import until
+from tests.app.library.test_ingesting import until
 
 pytestmark = pytest.mark.usefixtures("fake_model")
 

@@ -33,8 +33,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from app.measuring.questions import read_contexts, read_questions
 from app.profiles import profile
-from app.questions import read_contexts, read_questions
 from engine.adapter import chosen
 from engine.format import MEMORIES_PER_CHUNK
 from engine.protocol import Engine, KeyedMemory, MemoriesFor, Message, Tokens

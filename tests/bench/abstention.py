@@ -32,11 +32,11 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from app.abstaining import Calibration, signals
-from app.asking import Found
-from app.evaluating import usable
-from app.open_book import COLLECTION, Library
-from app.questions import Context, Question, read_contexts, read_questions
+from app.answering.abstaining import Calibration, signals
+from app.answering.asking import Found
+from app.measuring.evaluating import usable
+from app.measuring.open_book import COLLECTION, Library
+from app.measuring.questions import Context, Question, read_contexts, read_questions
 from engine.embedding import SentenceEmbedder
 from engine.format import MEMORIES_PER_CHUNK
 from engine.opening import open_engine

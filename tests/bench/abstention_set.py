@@ -13,8 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import cast
 
-from app.questions import Context, Question, read_contexts, read_questions
-from app.templates import natural
+from app.adapting.templates import natural
+from app.measuring.questions import Context, Question, read_contexts, read_questions
 from tests.bench.eval_set import (
     ARTICLE_CHARACTERS,
     POINTING,

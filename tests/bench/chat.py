@@ -15,7 +15,7 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 
-from app.asking import REPETITION_PENALTY
+from app.answering.asking import REPETITION_PENALTY
 from engine.adapter import chosen
 from engine.opening import open_engine
 from engine.protocol import Engine, GenerateOptions, Message, Token

@@ -1,4 +1,4 @@
-"""Which of the five passages that were read should be cited first? Prints what app.attribution rests on.
+"""Which of the five passages that were read should be cited first? What app.evidence.attribution rests on.
 
 For questions whose reference is among the five nearest by cosine, the model answers from the five memories;
 the share of questions for which each rule puts the right reference first is printed.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.attribution import COSINE_SHARPNESS
+from app.evidence.attribution import COSINE_SHARPNESS
 from engine.embedding import SentenceEmbedder
 from engine.opening import open_engine
 from engine.protocol import GenerateOptions, KeyedMemory, Message, Read

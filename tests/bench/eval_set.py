@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.questions import Context, Question, read_contexts, read_questions
-from app.templates import natural
+from app.adapting.templates import natural
+from app.measuring.questions import Context, Question, read_contexts, read_questions
 
 SEED = 20
 ABSENT = "/absent-document"

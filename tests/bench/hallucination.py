@@ -30,11 +30,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from app.answer import Answer, DoneEvent, Mode
-from app.asking import Asker, passage_text
-from app.evaluating import MAX_TOKENS, sample, usable
-from app.open_book import COLLECTION, Library
-from app.questions import read_contexts, read_questions
+from app.answering.answer import Answer, DoneEvent, Mode
+from app.answering.asking import Asker, passage_text
+from app.measuring.evaluating import MAX_TOKENS, sample, usable
+from app.measuring.open_book import COLLECTION, Library
+from app.measuring.questions import read_contexts, read_questions
 from engine.embedding import SentenceEmbedder
 from engine.format import MEMORIES_PER_CHUNK
 from engine.opening import open_engine

@@ -27,10 +27,10 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from app.bench_store import Asked, _asked, _fill
-from app.open_book import Library
+from app.measuring.open_book import Library
+from app.measuring.questions import read_contexts, read_questions
+from app.measuring.store import Asked, _asked, _fill
 from app.profiles import profile
-from app.questions import read_contexts, read_questions
 from app.settings import Settings
 from engine import loading
 from engine.adapter import chosen

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.adapting import read_material
-from app.planted import draw
+from app.adapting.planted import draw
+from app.adapting.training import read_material
 from app.profiles import profile
 from engine import loading
 from engine.adapt.weighing import MATTERS, auc

@@ -12,7 +12,7 @@ is never used to choose anything, nor are the held-out documents of `--data`; co
     hybrid                  both by reciprocal rank: what was there before
     fused                   `storage.search`, by score
     fused, words in N %     the same where so many references may be ranked by words
-    recalled                `app.recalling`, all candidates' memories written
+    recalled                `app.answering.recalling`, all candidates' memories written
     read                    the candidates read in one pass (`engine.attend`), by the same heads' attention
 
 The last two need --recall. --find looks for the heads that find, and writes them into an adapter's folder:
@@ -32,10 +32,10 @@ from typing import Any
 import numpy as np
 
 from app import settings
-from app.asking import Asker
-from app.open_book import COLLECTION, Library
-from app.questions import Context, Question, read_contexts, read_questions
-from app.recalling import CANDIDATES, WEIGHT, ordered, standard, usable
+from app.answering.asking import Asker
+from app.answering.recalling import CANDIDATES, WEIGHT, ordered, standard, usable
+from app.measuring.open_book import COLLECTION, Library
+from app.measuring.questions import Context, Question, read_contexts, read_questions
 from app.service import Service
 from engine.adapter import Adapter
 from engine.protocol import Message
@@ -89,7 +89,7 @@ class Searched:
         return self._hits[i]
 
     def candidates(self, i: int) -> tuple[list[Message], list[ReferenceRow], list[float]]:
-        """The prompt without documents, and what `app.recalling` would order, all its memories written."""
+        """The prompt without documents, and what `recalling` would order, all its memories written."""
         hits = self.hits(i)[:CANDIDATES]
         rows = self.store.references.get([hit.reference_id for hit in hits])
         self.asker.memories.get(rows)

@@ -9,8 +9,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from app.questions import Context
-from app.templates import natural
+from app.adapting.templates import natural
+from app.measuring.questions import Context
 from tests.bench.eval_set import (
     ARTICLE_CHARACTERS,
     CONTRACT_CHARACTERS,

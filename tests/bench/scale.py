@@ -2,7 +2,7 @@
 
     python -m tests.bench.scale --references 1000000
 
-Prints one JSON object: for each count, the figures of `app.bench_search` and
+Prints one JSON object: for each count, the figures of `app.measuring.search` and
 
     database_bytes, index_bytes   on the disk        fill_seconds    making the references
     load_seconds     from opening the store to the first answer of a search, index read from its file
@@ -23,7 +23,7 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 
-from app.bench_search import COLLECTION, DIMENSION, EMBEDDER, Synthetic, measured
+from app.measuring.search import COLLECTION, DIMENSION, EMBEDDER, Synthetic, measured
 from storage.database import Database
 from storage.store import Store
 

@@ -1,4 +1,4 @@
-"""Below which cosine is nothing retrieved about the question? What app.abstaining.SUPPORTED_COSINE rests on.
+"""Below which cosine is nothing retrieved about the question? What SUPPORTED_COSINE rests on.
 
 Questions about the library's contexts should be answered, questions about other contexts should not. For
 each threshold: the share of the first that is answered, of the second that is declined, and their mean.

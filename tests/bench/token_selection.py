@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from app.adapting import read_material
-from app.lessons import EXAM, Lessons
+from app.adapting.lessons import EXAM, Lessons
+from app.adapting.training import read_material
 from engine import loading, selection
 from engine.adapt import lora, losses
 from engine.adapt.batch import Batch

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from app.compressing import compress
+from app.answering.memories import MemorySource
 from app.errors import AttestError
-from app.memories import MemorySource
+from app.library.compressing import compress
 from engine import codebook as codebook_of
 from engine.codec import encode
 from engine.fake import FakeEmbedder, FakeEngine

@@ -20,7 +20,7 @@ import pytest
 from pypdf import PdfWriter
 from pypdf.constants import PageLabelStyle
 
-from app.attribution import passage_rectangles
+from app.evidence.attribution import passage_rectangles
 from engine.fake import FakeEmbedder, FakeEngine
 from ingest.document import Page
 from ingest.geometry import Rect, rectangles

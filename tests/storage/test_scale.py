@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.bench_search import COLLECTION, DIMENSION, EMBEDDER, Synthetic, measure_search, measured
+from app.measuring.search import COLLECTION, DIMENSION, EMBEDDER, Synthetic, measure_search, measured
 from storage import nearest
 from storage.database import Database
 from storage.lexical import Lexical

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.types import ASGIApp
 
-from app.answer import AnswerEvent, QueuedEvent, TokenEvent, TrimmedEvent
+from app.answering.answer import AnswerEvent, QueuedEvent, TokenEvent, TrimmedEvent
 from app.api.streaming import AT_ONCE
 from app.errors import AttestError, MemoryRefused
 from app.service import Service

@@ -8,7 +8,7 @@ import openai
 import pytest
 from fastapi.testclient import TestClient
 
-from app.answer import AnswerEvent, TokenEvent
+from app.answering.answer import AnswerEvent, TokenEvent
 from app.api.chat import ChatMessage, conversation_of
 from app.api.server import api_routes
 from app.errors import AttestError, MemoryRefused

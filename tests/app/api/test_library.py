@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from app.api.pictures import MARKER
 from app.api.server import api_routes
-from app.file_names import LONGEST_NAME
+from app.library.file_names import LONGEST_NAME
 from app.service import Service
 from tests.app.api.conftest import local_client
 from tests.app.conftest import LEASE, attest, drain

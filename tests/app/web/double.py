@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from app.answer import (
+from app.answering.answer import (
     Answer,
     AnswerEvent,
     Citation,
@@ -31,10 +31,10 @@ from app.answer import (
     TokenEvent,
     TrimmedEvent,
 )
-from app.citing import Presented
-from app.conversations import Kept
+from app.answering.conversations import Kept
 from app.errors import AttestError, DocumentGone, MemoryRefused
-from app.views import Original, PageView
+from app.evidence.citing import Presented
+from app.library.views import Original, PageView
 from app.web.documents import PER_PAGE, is_busy
 from storage.records import AnswerSource
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.forecast import size
+from app.library.forecast import size
 from app.web.documents import (
     PER_PAGE,
     added_html,

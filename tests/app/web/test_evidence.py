@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.answer import MemoryRead, Other, StretchRead
+from app.answering.answer import MemoryRead, Other, StretchRead
 from app.web.bars import needed_bar
 from app.web.conversation import Turn
 from app.web.evidence import CAPTION, evidence_html

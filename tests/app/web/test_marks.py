@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.answer import Claim, SentenceMark
+from app.answering.answer import Claim, SentenceMark
 from app.web.marks import answer_html
 
 TAG = re.compile(r"<(/?)([a-z0-9]+)")

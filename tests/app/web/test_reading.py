@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.answer import MemoryRead, Other, StretchRead, TokenAttention
+from app.answering.answer import MemoryRead, Other, StretchRead, TokenAttention
 from app.web.reading import Spot, nearest, read_over, spot_of, strength, tenths
 from tests.app.web.double import legal_answer, legal_reads
 

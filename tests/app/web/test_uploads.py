@@ -9,7 +9,7 @@ from gradio.exceptions import Error
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.file_names import LONGEST_NAME, safe_name
+from app.library.file_names import LONGEST_NAME, safe_name
 from app.web.uploads import DroppedFile, keep_names, named_files
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.answer import TokenAttention
+from app.answering.answer import TokenAttention
 from app.web.words import whole_words
 
 TEXT = "The landlord's cellar, and 12.5 mg."

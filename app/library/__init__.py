@@ -1,0 +1,1 @@
+"""Documents come and go: added, watched, forecast, listed, kept in order."""
