@@ -1,6 +1,6 @@
 """Finding the references that a question needs: by meaning and by words, fused by score.
 
-Score = cosine / best cosine + `WORDS` * BM25 / best BM25, over what either search found. Fusing by
+Score = cosine / best cosine + BM25 / best BM25, both known for whatever either search found. Fusing by
 reciprocal rank finds less (docs/log.md): it does not see that the best by words is far ahead, or that all
 are alike. Which references may be found at all (collection, documents, status) is decided inside both
 searches, from one snapshot of the database, so that what may not be seen takes no places.
@@ -23,7 +23,6 @@ from storage.vectors import EXACT_LIMIT, VectorIndex
 from storage.visibility import Visibility
 
 CACHE_KIB = 65_536  # of a connection that searches; SQLite's 2 MiB make a large index a third slower
-WORDS = 0.7  # weight of the search by words; chosen on questions kept from the figures, docs/log.md
 
 
 class Search:
@@ -81,7 +80,9 @@ class Search:
             cosines = dict(dense)
             others = [key for key, _ in words if key not in cosines]
             cosines |= self._vectors.cosines(connection, query, others)
-            fused = _fuse(dense, words, cosines)[:k]
+            found = [*dict(dense), *others]
+            bm25 = self._words.scores(connection, query_text, found)
+            fused = fuse(found, [key for key, _ in dense], cosines, bm25)[:k]
             if cosine_to is not None:
                 measured = np.ascontiguousarray(cosine_to, dtype=np.float32)
                 cosines = self._vectors.cosines(connection, measured, [hit.reference_id for hit in fused])
@@ -105,19 +106,22 @@ class Search:
             self._vectors.save()
 
 
-def _fuse(
-    dense: Sequence[tuple[int, float]], words: Sequence[tuple[int, float]], cosines: Mapping[int, float]
+def fuse(
+    found: Sequence[int], dense: Sequence[int], cosines: Mapping[int, float], bm25: Mapping[int, float]
 ) -> list[Hit]:
-    """cosines: of all that either search found, to the query."""
-    dense_ranks = {key: rank for rank, (key, _) in enumerate(dense, 1)}
-    word_ranks = {key: rank for rank, (key, _) in enumerate(words, 1)}
-    bm25 = dict(words)
+    """What either search found, best first. dense: by meaning, best first.
+
+    A reference without a vector has no cosine, and one without any of the words no BM25.
+    """
+    dense_ranks = {key: rank for rank, key in enumerate(dense, 1)}
+    by_words = sorted((key for key in found if key in bm25), key=lambda key: (-bm25[key], key))
+    word_ranks = {key: rank for rank, key in enumerate(by_words, 1)}
     nearest = max(cosines.values(), default=0.0)
     strongest = max(bm25.values(), default=0.0)
     hits = []
-    for key in dense_ranks.keys() | word_ranks.keys():
+    for key in found:
         score = max(cosines.get(key, 0.0), 0.0) / nearest if nearest > 0 else 0.0
         if strongest > 0:
-            score += WORDS * bm25.get(key, 0.0) / strongest
+            score += bm25.get(key, 0.0) / strongest
         hits.append(Hit(key, score, dense_ranks.get(key), word_ranks.get(key), None, bm25.get(key)))
     return sorted(hits, key=lambda hit: (-hit.score, hit.dense_rank or len(hits) + 1, hit.reference_id))

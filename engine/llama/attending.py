@@ -5,7 +5,8 @@ decode loop is not slowed. Memories lie in sequences of their own from the start
 before, so it is known which cell is which token of which memory.
 
 What an answer needs comes from the same cache: the prompt stays as it was computed, and the answer alone is
-computed again without some memories, which is no more than not sharing their cells with it.
+computed again without some memories, which is no more than not sharing their cells with it. Several such
+answers are computed in one batch, each a sequence that branches off the prompt.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -18,19 +19,20 @@ import numpy.typing as npt
 from engine.decode import Stretch
 from engine.errors import ContextOverflow
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK, REFERENCE_TOKENS
-from engine.llama.context import Context, Run, with_room
+from engine.llama.context import BATCH_TOKENS, Context, Run, with_room
 from engine.llama.layout import State
 from engine.llama.model import LlamaModel
 from engine.llama.placing import Placing
 from engine.llama.residents import same
-from engine.llama.walk import Segment, answer_segments
+from engine.llama.walk import Segment, answer_segments, joined
 from engine.llama.watching import Watch
 from engine.protocol import KeyedMemory, Needed, Read
 from engine.reader import Attended
 from engine.sampling import log_probabilities
 
 _SOFTMAX = "kq_soft_max"
-_SEQUENCES = 250  # llama.cpp tells 256 apart
+_BRANCHES = 5  # answers without something that are computed at once
+_SEQUENCES = 250 - _BRANCHES  # of memories; llama.cpp tells 256 apart
 
 
 class Attending:
@@ -109,20 +111,16 @@ class Attending:
             self.attend(prompt, tokens, stretches, plain=False)
         latest = self._latest
         assert latest is not None
-        begin = Segment(prompt[-1].tokens[-1:], prompt[-1].memories)
         asked = sum(len(segment.tokens) for segment in prompt)
-        without = np.empty((len(groups), len(tokens)), dtype=np.float32)
-        for i, group in enumerate(groups):
-            with self._compute():
-                latest.run.rewind(asked - 1)
-            rows = []
-            for segment in (begin, *answer):
-                if segment.tokens:
-                    every = range(len(segment.tokens))
-                    with self._compute():
-                        rows.append(latest.run.process(segment, every, without=group))
-            without[i] = log_probabilities(np.concatenate(rows), tokens)
-        return Needed(latest.log_probabilities, without)
+        begin = Segment(prompt[-1].tokens[-1:], prompt[-1].memories)
+        without = [
+            latest.run.without(
+                asked - 1, joined(begin, answer), tokens, groups[i : i + _BRANCHES], self._compute
+            )
+            for i in range(0, len(groups), _BRANCHES)
+        ]
+        empty = np.empty((0, len(tokens)), dtype=np.float32)
+        return Needed(latest.log_probabilities, np.concatenate([empty, *without]))
 
     def _pass(self, prompt: Sequence[Segment], answer: Sequence[Segment], placing: Placing | None) -> "_Pass":
         run = _Pass(self._ready(prompt, answer), self._watch, placing, self._prefix, self._heads)
@@ -144,12 +142,13 @@ class Attending:
             else 1
         )
         cells = REFERENCE_TOKENS + sum(memory.tokens for memory in memories.values()) * per_place
-        cells += sum(len(segment.tokens) for segment in (*prompt, *answer))
+        cells += sum(len(segment.tokens) for segment in prompt)
+        cells += sum(len(segment.tokens) for segment in answer) * (1 + _BRANCHES)
         self._context = with_room(
             self._context,
             self._model,
             cells,
-            _SEQUENCES + 2,
+            1 + _SEQUENCES + _BRANCHES,
             threads=self._threads,
             watcher=self._watch,
         )
@@ -169,11 +168,13 @@ class _Latest:
         if self.tokens != tuple(tokens) or len(self.segments) != len(segments):
             return False
         return all(
-            [each.key for each in mine.memories] == [each.key for each in other.memories]
-            and mine.tokens == other.tokens
-            and all(same(a.memory, b.memory) for a, b in zip(mine.memories, other.memories, strict=True))
+            mine.tokens == other.tokens and _alike(self.run.by_name(mine), self.run.by_name(other))
             for mine, other in zip(self.segments, segments, strict=True)
         )
+
+
+def _alike(mine: dict[tuple[int, int], KeyedMemory], other: dict[tuple[int, int], KeyedMemory]) -> bool:
+    return mine.keys() == other.keys() and all(same(mine[at].memory, other[at].memory) for at in mine)
 
 
 class _Pass:
@@ -213,32 +214,75 @@ class _Pass:
                     self._cells += keyed.memory.tokens
         self._first_context_cell = self._cells
 
+    def by_name(self, segment: Segment) -> dict[tuple[int, int], KeyedMemory]:
+        """The memories of a segment; their order matters only where positions follow it."""
+        return {self._name(keyed, place): keyed for place, keyed in enumerate(segment.memories)}
+
     def _name(self, keyed: KeyedMemory, place: int) -> tuple[int, int]:
         serial = self._placing is not None and self._placing.format.positions == "serial"
         return keyed.key, place if serial else 0
 
-    def rewind(self, tokens: int) -> None:
-        """Forget all but the context's first tokens."""
-        self._position = (0 if self._placing is None else self._placing.start) + tokens
-        self._context.remove(0, self._position)
+    def without(
+        self,
+        kept: int,
+        segments: Sequence[Segment],
+        tokens: Sequence[int],
+        groups: Sequence[Collection[int]],
+        compute: Callable[[], AbstractContextManager[object]],
+    ) -> npt.NDArray[np.float32]:
+        """Log-probabilities (groups, tokens) of the answer, computed again behind the context's first `kept`
+        tokens without each group of memories (keys), all groups at once.
+        """
+        context, first = self._context, 1 + len(self._first_cell)
+        branches = dict(zip(range(first, first + len(groups)), groups, strict=True))
+        position = (0 if self._placing is None else self._placing.start) + kept
+        found = np.empty((len(groups), len(tokens)), dtype=np.float32)
+        with compute():
+            context.remove(0, position)
+            self._forget_memories(0)
+            for branch in branches:
+                context.share(0, branch)
+        done, most = 0, BATCH_TOKENS // len(groups)
+        for segment in segments:
+            for branch, group in branches.items():
+                self._forget_memories(branch)
+                self._remember(branch, segment, group)
+            for start in range(0, len(segment.tokens), most):
+                some = segment.tokens[start : start + most]
+                with compute():
+                    logits = context.run(
+                        [Run(branch, position, some, range(len(some))) for branch in branches]
+                    )
+                answered = tokens[done : done + len(some)]
+                found[:, done : done + len(some)] = [log_probabilities(rows, answered) for rows in logits]
+                position, done = position + len(some), done + len(some)
+        for branch in branches:
+            context.remove(branch)
+        return found
+
+    def _forget_memories(self, sequence: int) -> None:
+        if self._placing is not None:
+            self._context.remove(sequence, *self._placing.memory_positions)
+
+    def _remember(self, sequence: int, segment: Segment, group: Collection[int] = ()) -> None:
+        """Let a sequence see the memories of a segment, without those of the group."""
+        for place, keyed in enumerate(segment.memories):
+            if self._placing is not None and keyed.key not in group:
+                self._context.share(self._first_cell[self._name(keyed, place)][0], sequence)
 
     def process(
         self,
         segment: Segment,
         rows: Sequence[int],
         *,
-        without: Collection[int] = (),
         watch: bool = False,
     ) -> npt.NDArray[np.float32]:
-        """Compute a segment, without some memories (keys): logits (rows, vocabulary).
+        """Compute a segment: logits (rows, vocabulary).
 
         watch: keep the attention of those rows for `attended`.
         """
-        if self._placing is not None:
-            self._context.remove(0, *self._placing.memory_positions)
-            for place, keyed in enumerate(segment.memories):
-                if keyed.key not in without:
-                    self._context.share(self._first_cell[self._name(keyed, place)][0], 0)
+        self._forget_memories(0)
+        self._remember(0, segment)
         found = []
         for first in range(0, len(segment.tokens), CHUNK_TOKENS):
             tokens = segment.tokens[first : first + CHUNK_TOKENS]

@@ -57,5 +57,12 @@ def answer_segments(answer: Sequence[int], stretches: Sequence[tuple[KeyedMemory
     return segments
 
 
+def joined(begin: Segment, rest: Sequence[Segment]) -> list[Segment]:
+    """All of them in order, `begin` in one with the first of the rest if both read the same memories."""
+    if rest and _keys(begin.memories) == _keys(rest[0].memories):
+        return [Segment(begin.tokens + rest[0].tokens, begin.memories), *rest[1:]]
+    return [begin, *rest]
+
+
 def _keys(memories: Sequence[KeyedMemory]) -> list[int]:
     return [keyed.key for keyed in memories]

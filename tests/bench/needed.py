@@ -6,10 +6,16 @@ question and answer are read without it (one `score` for each). Seconds are of p
 so that a crowded machine does not change them; the first token waits for the prompt, its memories are there.
 
     python -m tests.bench.needed --data ../shared/data --questions 30
+    python -m tests.bench.needed --asked 60
+
+The second asks answerable questions of `assets/eval` as the product does, over a library of all its contexts,
+with all memories written: what measuring the citations of each answer takes over what its first token took.
 """
 
 import argparse
 import json
+import random
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -19,26 +25,40 @@ import numpy as np
 
 from app.adapting.planted import draw
 from app.adapting.training import read_material
+from app.answering.answer import DoneEvent, TokenEvent
+from app.answering.asking import Asker
+from app.measuring.open_book import COLLECTION, Library
+from app.measuring.questions import read_contexts, read_questions
 from app.profiles import profile
 from engine import loading
 from engine.adapt.weighing import MATTERS, auc
 from engine.adapter import chosen
+from engine.embedding import SentenceEmbedder
 from engine.llama.engine import LlamaEngine, Sizes
 from engine.llama.merging import merged
 from engine.llama.model import LlamaModel
 from engine.opening import ReferenceWriter
 from engine.protocol import GenerateOptions, KeyedMemory, Message, Token
 from engine.registry import DEFAULT_MODEL
+from storage.store import Store
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--asked", type=int, metavar="N", help="measure N answers of the product instead")
+    parser.add_argument("--home", type=Path, help="a folder to keep the library of --asked in")
     parser.add_argument("--questions", type=int, default=30)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=128)
     arguments = parser.parse_args()
     engine = one_thread()
+    if arguments.asked is not None:
+        with tempfile.TemporaryDirectory(prefix="attest-needed-") as home:
+            print(json.dumps(as_asked(engine, arguments.home or Path(home), arguments.asked, arguments.seed)))
+        return
+    if arguments.data is None:
+        parser.error("--data or --asked")
     material = read_material(arguments.data)
     contexts = {key: context for key, context in material.contexts.items() if context.held_out}
     asked = [(each.domain, each.question) for each in material.asked]
@@ -89,6 +109,49 @@ def main() -> None:
         "right_first_by_scores": round(float((theirs.argmax(axis=1) == np.array(right)).mean()), 3),
     }
     print(json.dumps(said))
+
+
+def as_asked(engine: LlamaEngine, home: Path, count: int, seed: int) -> dict[str, object]:
+    """Of `count` answers that cite something: seconds to the first token, of measuring, and their ratio."""
+    folder, embedder = Path("assets/eval"), SentenceEmbedder()
+    questions = [each for each in read_questions(folder / "questions.jsonl") if each.answers]
+    random.Random(seed).shuffle(questions)
+    firsts, costs, cited = [], [], []
+    with Store.open(home) as store:
+        contexts = read_contexts(folder / "contexts.jsonl")
+        Library(store, engine, embedder, contexts.values(), lambda line: print(line, file=sys.stderr))
+        asker = Asker(store, engine, lambda: embedder)
+        for question in questions:
+            asker.write_ahead(question.text, COLLECTION)
+            list(asker.ask(question.text, COLLECTION, max_tokens=1))  # memories from the disk, either way
+            started, first, answer = time.process_time(), 0.0, None
+            for event in asker.ask(question.text, COLLECTION):
+                if isinstance(event, TokenEvent):
+                    first = first or time.process_time() - started
+                elif isinstance(event, DoneEvent):
+                    answer = event.answer
+            if answer is None or not answer.reads or not answer.citations:
+                continue
+            at = time.process_time()
+            asker.needed(question.text, COLLECTION, answer)
+            costs.append(time.process_time() - at)
+            firsts.append(first)
+            cited.append(len(answer.citations))
+            if len(costs) == count:
+                break
+    ratios = np.array(costs) / np.array(firsts)
+    return {
+        "answers": len(costs),
+        "citations": round(float(np.mean(cited)), 2),
+        "first_token_seconds": round(float(np.mean(firsts)), 3),
+        "needed_seconds": round(float(np.mean(costs)), 3),
+        "needed_over_first_token": round(float(np.sum(costs) / np.sum(firsts)), 3),
+        "median": round(float(np.median(ratios)), 3),
+        "at_most_one": round(float((ratios <= 1).mean()), 3),
+        "by_citations": {
+            str(n): round(float(ratios[np.array(cited) == n].mean()), 3) for n in sorted(set(cited))
+        },
+    }
 
 
 def one_thread() -> LlamaEngine:

@@ -11,7 +11,7 @@ is never used to choose anything, nor are the held-out documents of `--data`; co
     meaning, words          either search alone
     hybrid                  both by reciprocal rank: what was there before
     fused                   `storage.search`, by score
-    fused, words in N %     the same where so many references may be ranked by words
+    fused, words in N %     the same where only so many references may be found by words
     recalled                `app.answering.recalling`, all candidates' memories written
     read                    the candidates read in one pass (`engine.attend`), by the same heads' attention
 
@@ -43,7 +43,7 @@ from engine.recall import Heads, save, scores
 from storage.database import Database
 from storage.lexical import WEIGHTS, Lexical
 from storage.records import Hit, ReferenceRow
-from storage.search import _fuse
+from storage.search import fuse
 from storage.store import Store
 from storage.visible import Visible
 from tests.bench.retrieval_set import drawn
@@ -51,10 +51,10 @@ from tests.bench.retrieval_set import drawn
 K = 5
 HEADS = 16  # that are kept
 DEPTH = 50  # candidates of either search
-PLAIN_WEIGHTS = "bm25(0.5, 1.0, 2.0)"  # of words before they were fused by score
+PLAIN_WEIGHTS = (0.5, 1.0, 2.0)  # of words before they were fused by score
 RANK_CONSTANT = 60
 LEAST = 1e-7  # attention below it tells nothing
-CUTS = (0.1, 0.02, 0.006)  # shares of the references that may be ranked by words: 0.006 is 5,000 of 833,333
+CUTS = (0.1, 0.02, 0.006)  # shares of the references that may be found by words: 0.006 is 5,000 of 833,333
 
 Ranking = list[tuple[int, float]]
 
@@ -102,6 +102,10 @@ class Searched:
             visible = Visible(np.ones(last + 1, np.bool_))
             return lexical.search(connection, self.questions[i].text, visible, DEPTH)
 
+    def scores(self, lexical: Lexical, i: int, keys: Sequence[int]) -> dict[int, float]:
+        with self._database.read() as connection:
+            return lexical.scores(connection, self.questions[i].text, keys)
+
     def cosines(self, i: int, keys: Sequence[int]) -> dict[int, float]:
         with self._database.read() as connection:
             return self._search._vectors.cosines(connection, self.vectors[i], keys)
@@ -126,9 +130,10 @@ def ways(searched: Searched) -> Iterator[tuple[str, Callable[[int], list[int]]]]
         lexical = Lexical(max(1, round(share * searched.references)), WEIGHTS, narrow=0)
 
         def found(i: int) -> list[int]:
-            near, words = meaning(i), searched.words(lexical, i)
-            cosines = searched.cosines(i, list(dict(near) | dict(words)))
-            return [hit.reference_id for hit in _fuse(near, words, cosines)]
+            near = dict(meaning(i))
+            keys = list(near | dict(searched.words(lexical, i)))
+            fused = fuse(keys, list(near), searched.cosines(i, keys), searched.scores(lexical, i, keys))
+            return [hit.reference_id for hit in fused]
 
         return found
 
