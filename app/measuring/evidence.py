@@ -9,7 +9,7 @@ answer is teacher-forced:
   question has read all five, as in what the product shows (`engine.protocol.Engine.needed`).
 * planted: how often the memory that holds the answer has the most of either.
 * AUC: over all pairs of a question and a memory, how well a score finds those that are needed by more than
-  half a nat: weighted read, plain read, and the retriever's score.
+  half a nat: weighted read, plain read, and the retriever's score. Also for more than one and two nats.
 * Spearman's correlation of read with needed within each question, and the linear datamodelling score (Park
   and others, arXiv 2303.14186): over random subsets of the five, each memory kept with probability one half,
   the rank correlation of the summed reads of those kept with the answer's log-probability; means over

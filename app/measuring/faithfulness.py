@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from app.measuring.ranks import Figure, auc, mean, spearman, standard_error
 
 NEEDED = 0.5  # nats of a whole answer; less is how much any other memory moves it
+SURELY = (1.0, 2.0)  # nats: how the same figure stands where less of what is needed is noise
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ def figures(measured: Sequence[Measured], seed: int) -> dict[str, Figure]:
             [_first(scores(each), each.place) for each in measured], seed
         )
     for name, scores in (*READS.items(), ("retrieval", RANKED["retrieval"])):
-        found[f"needed_auc_{name}"] = _auc(measured, scores, seed)
+        found[f"needed_auc_{name}"] = _auc(measured, scores, NEEDED, seed)
+        for nats in SURELY:
+            found[f"needed_auc_{name}_{nats:g}_nats"] = _auc(measured, scores, nats, seed)
     for name, scores in READS.items():
         correlations = [spearman(scores(each), each.needed) for each in measured]
         found[f"spearman_{name}"] = _mean(correlations, seed)
@@ -65,9 +68,9 @@ def _first(scores: Sequence[float], place: int) -> bool:
     return all(scores[place] > score for i, score in enumerate(scores) if i != place)
 
 
-def _auc(measured: Sequence[Measured], scores: Scores, seed: int) -> Figure:
+def _auc(measured: Sequence[Measured], scores: Scores, nats: float, seed: int) -> Figure:
     """Over all pairs of a question and a memory; a question's pairs stay together in the bootstrap."""
-    pairs = [(scores(each), [loss > NEEDED for loss in each.needed]) for each in measured]
+    pairs = [(scores(each), [loss > nats for loss in each.needed]) for each in measured]
 
     def statistic(drawn: Sequence[tuple[Sequence[float], list[bool]]]) -> float | None:
         return auc([s for each, _ in drawn for s in each], [n for _, each in drawn for n in each])

@@ -2,8 +2,8 @@
 
 Greedy answers from the five memories of a planted question, before and after; the edited reference's memory
 is written anew, the other four stay. Judged are only questions whose right answer is a date, a number or a
-name (`app.measuring.swapping`) and that were answered rightly before: the new answer has to say the new
-value.
+name (`app.measuring.swapping`), that do not say it themselves, and that were answered rightly before: the new
+answer has to say the new value.
 """
 
 import random
@@ -41,8 +41,10 @@ def swapped(
     values = [value_of(each.question, each.answer) for each in questions]
     names = [value for value in values if value is not None and value.kind == "name"]
     for each, value in zip(questions, values, strict=True):
-        edit = None if value is None else _edit(engine, each.rows[each.place], value, names, generator)
-        if value is None or edit is None:
+        if value is None:
+            continue
+        edit = _edit(engine, each.question.text, each.rows[each.place], value, names, generator)
+        if edit is None:
             continue
         new, token_ids = edit
         keyed = memories.get(each.rows)
@@ -68,11 +70,17 @@ def by_kind(judged: Sequence[Swapped]) -> dict[str, dict[str, Any]]:
 
 
 def _edit(
-    engine: Engine, row: ReferenceRow, value: Value, names: Sequence[Value], generator: random.Random
+    engine: Engine,
+    asked: str,
+    row: ReferenceRow,
+    value: Value,
+    names: Sequence[Value],
+    generator: random.Random,
 ) -> tuple[str, list[int]] | None:
     """Another value, and the token ids of the reference that says it."""
-    if contains(passage_text(row.document_name, row.heading_path, ""), value.text):
-        return None  # the header would still say the old one
+    header = passage_text(row.document_name, row.heading_path, "")
+    if contains(header, value.text) or contains(asked, value.text):
+        return None  # which would still say the old one
     for _ in range(ATTEMPTS):
         new = another(value, names, generator)
         if new is None:
