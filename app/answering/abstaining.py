@@ -19,6 +19,7 @@ from importlib import resources
 from itertools import pairwise
 from typing import Any, Protocol, Self
 
+from storage.bm25 import stems
 from storage.lexical import STOP_WORDS, terms
 from storage.records import Hit, ReferenceRow
 
@@ -28,7 +29,6 @@ ABSTENTION = "The documents in this collection do not answer this question."
 SUPPORTED_COSINE = 0.4
 
 _WORD = re.compile(r"[^\W_]+")
-_ENDINGS = ("ing", "ies", "es", "ed", "s")
 
 
 class Retrieved(Protocol):
@@ -48,12 +48,12 @@ def signals(question: str, found: Sequence[Retrieved]) -> dict[str, float]:
     neighbouring words. bm25: best score by words, per word of the question. both: 1 if one passage is first
     by meaning and by words. words: how many the question has.
     """
-    asked = [_stem(word) for word in terms(question)]
+    asked = [stem for word in terms(question) for stem in stems(word)]
     pairs = _pairs(question)
     cosines = sorted((each.hit.cosine or 0.0 for each in found), reverse=True)
     others = cosines[1:] or [0.0]
     texts = [" | ".join((each.row.document_name, *each.row.heading_path, each.row.text)) for each in found]
-    words = [{_stem(word) for word in _WORD.findall(text)} for text in texts]
+    words = [set(stems(text)) for text in texts]
     return {
         "cosine": cosines[0] if cosines else 0.0,
         "gap": cosines[0] - sum(others) / len(others) if cosines else 0.0,
@@ -106,18 +106,10 @@ def _share(wanted: set[Any], held: set[Any]) -> float:
 
 
 def _pairs(text: str) -> set[tuple[str, str]]:
-    words = [word.casefold() for word in _WORD.findall(text)]
-    return {
-        (_stem(one), _stem(other))
-        for one, other in pairwise(words)
-        if one not in STOP_WORDS or other not in STOP_WORDS
-    }
+    words = [word.lower() for word in _WORD.findall(text)]
+    held = [each for each in pairwise(words) if not STOP_WORDS.issuperset(each)]
+    return {(_stem(one), _stem(other)) for one, other in held}
 
 
 def _stem(word: str) -> str:
-    """A word without a usual English ending; what is wrong with it is wrong on both sides."""
-    word = word.casefold()
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
-    return word
+    return " ".join(stems(word))

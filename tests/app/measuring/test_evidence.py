@@ -6,6 +6,7 @@ gives a token of a known answer -0.1 nats where a memory has it, else -5.
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,8 @@ def test_an_answer_that_does_not_follow_its_source(chosen: tuple[MemorySource, l
     assert [each.followed for each in swapped(_Constant("It is 431."), memories, alder, 0)] == [False]
     assert [each.followed for each in swapped(_Constant("It is 4310."), memories, alder, 0)] == [None]
     assert [each.followed for each in swapped(FakeEngine(), memories, alder, 0)] == [True]
+    said = [replace(each, question=replace(each.question, text="Is the rent 431?")) for each in alder]
+    assert list(swapped(FakeEngine(), memories, said, 0)) == []  # the question says the old value
 
 
 def test_subsets_are_scored_with_what_they_keep(chosen: tuple[MemorySource, list[Planted]]) -> None:
@@ -189,6 +192,7 @@ def test_figures_of_known_numbers() -> None:
     assert (values["planted_first_by_read"], values["planted_first_by_mean_read"]) == (1, 0)
     assert values["planted_first_by_needed"] == 1
     assert (values["needed_auc_weighted"], values["needed_auc_mean"]) == (1, 0)
+    assert values["needed_auc_weighted_2_nats"] == 1  # of 9 nats; two nats are not more than two
     assert (values["spearman_weighted"], values["spearman_mean"]) == pytest.approx((1, -1))
     assert (values["lds_weighted"], values["lds_mean"]) == pytest.approx((1, -1))
 
