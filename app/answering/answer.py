@@ -109,13 +109,15 @@ class EngineDescription:
 class SentenceMark:
     """Sentence [start, end) of the answer and the numbers of the citations it leaned on most.
 
-    needed: by number of the citation, nats that the sentence loses without it; None until measured.
+    needed: by number of the citation, nats that the sentence loses without it; None until measured. read: by
+    number, as `Citation.read` over the tokens of the sentence; None of an answer kept before it was recorded.
     """
 
     start: int
     end: int
     citations: list[int]
     needed: dict[int, float] | None = None
+    read: dict[int, float] | None = None
 
 
 ClaimKind = Literal["quotation", "date", "amount", "percentage", "measure", "number", "name"]

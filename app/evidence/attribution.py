@@ -141,18 +141,22 @@ def sentence_marks(
         if start == end:
             continue
         mass: defaultdict[int, float] = defaultdict(float)
-        position = 0
+        position = tokens = 0
         for piece, shares in zip(pieces, of_token, strict=False):
             if lead + start < position + len(piece) and position < lead + end:
+                tokens += 1
                 for key, share in shares.items():
                     mass[key] += share
             position += len(piece)
         best = max(mass.values(), default=0.0)
+        of_citation = dict.fromkeys(numbers.values(), 0.0)
         chosen = []
         for key in sorted(mass, key=lambda key: -mass[key]):
             row = found[key].row
             n = numbers.get((row.document_id, row.page, row.start))
-            if n is not None and mass[key] >= MARKED_SHARE * best:
-                chosen.append(n)
-        marks.append(SentenceMark(start, end, chosen))
+            if n is not None:
+                of_citation[n] += mass[key] / tokens
+                if mass[key] >= MARKED_SHARE * best:
+                    chosen.append(n)
+        marks.append(SentenceMark(start, end, chosen, read=of_citation))
     return marks

@@ -9,6 +9,7 @@ verified stays the recorded one; this is a view of it.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import add
 
 from app.answering.answer import Answer, Citation
 from app.evidence.pin_cites import BLANK_LINE, Place, paragraphs, pin_cite
@@ -81,7 +82,8 @@ def merge_adjacent(answer: Answer, text_of: Callable[[str, int], str | None]) ->
             replace(
                 mark,
                 citations=list(dict.fromkeys(numbers[n] for n in mark.citations if n in numbers)),
-                needed=None if mark.needed is None else _larger(mark.needed, numbers),
+                needed=None if mark.needed is None else _joined(mark.needed, numbers, max),
+                read=None if mark.read is None else _joined(mark.read, numbers, add),
             )
             for mark in answer.sentences
         ],
@@ -92,12 +94,15 @@ def merge_adjacent(answer: Answer, text_of: Callable[[str, int], str | None]) ->
     )
 
 
-def _larger(needed: Mapping[int, float], numbers: Mapping[int, int]) -> dict[int, float]:
-    """By new number, the largest of what its parts were needed for."""
+def _joined(
+    of: Mapping[int, float], numbers: Mapping[int, int], join: Callable[[float, float], float]
+) -> dict[int, float]:
+    """By new number: as for whole citations, reads add up, and the largest need stands for all."""
     found: dict[int, float] = {}
-    for n, lost in needed.items():
+    for n, value in of.items():
         if n in numbers:
-            found[numbers[n]] = max(lost, found.get(numbers[n], lost))
+            new = numbers[n]
+            found[new] = join(found[new], value) if new in found else value
     return found
 
 

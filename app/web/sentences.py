@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
-from app.answering.answer import Answer
+from app.answering.answer import Answer, Citation, SentenceMark
 from app.web.bars import needed_bar, read_bar
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A citation that a sentence drew on. read: over the whole answer, 0..1.
+    """A citation that a sentence drew on. read: while the sentence was written, 0..1.
 
     needed: nats that the sentence loses without it, None until measured.
     """
@@ -34,11 +34,15 @@ def drawn_on(answer: Answer, sentence: int, pins: Mapping[int, str]) -> list[Dra
     cited = {citation.n: citation for citation in answer.citations}
     mark = answer.sentences[sentence]
     drawn = [
-        Drawn(n, cited[n].document_name, pins.get(n, ""), cited[n].read, (mark.needed or {}).get(n))
+        Drawn(n, cited[n].document_name, pins.get(n, ""), _read(mark, cited[n]), (mark.needed or {}).get(n))
         for n in mark.citations
         if n in cited
     ]
     return sorted(drawn, key=lambda each: -(each.needed or 0.0))
+
+
+def _read(mark: SentenceMark, cited: Citation) -> float:
+    return cited.read if mark.read is None else mark.read.get(cited.n, 0.0)
 
 
 def sentence_spans(html: str, end_mark: re.Pattern[str], turn: int) -> str:
@@ -70,22 +74,23 @@ def _ungrouped(pattern: re.Pattern[str]) -> str:
 def cards_html(answer: Answer, turn: int, pins: Mapping[int, str]) -> str:
     """A hidden card for every sentence that drew on something; none where nothing was read as a memory."""
     cards = []
-    most_read = max((each.read for each in answer.citations), default=0.0)
-    if not most_read:
+    if not any(each.read for each in answer.citations):
         return ""
+    drawn = [drawn_on(answer, sentence, pins) for sentence in range(len(answer.sentences))]
+    most_read = max((each.read for found in drawn for each in found), default=0.0)
     lost = (nats for mark in answer.sentences for nats in (mark.needed or {}).values())
     most_needed = max(lost, default=0.0)
-    for sentence in range(len(answer.sentences)):
+    for sentence, found in enumerate(drawn):
         rows = "".join(
             f'<li><span class="at-number">{each.number}</span><span class="at-drawn-name">'
             f'{escape(each.name)}</span><span class="at-drawn-pin">{escape(each.pin)}</span>'
             f"{read_bar(each.read, most_read)}{needed_bar(each.needed, most_needed)}</li>"
-            for each in drawn_on(answer, sentence, pins)
+            for each in found
         )
         if rows:
             cards.append(
                 f'<div class="at-card" role="note" data-turn="{turn}" data-sentence="{sentence}" hidden>'
-                '<p class="at-card-head">What this sentence drew on (read: over the whole answer)</p>'
+                '<p class="at-card-head">What this sentence drew on</p>'
                 f'<ol class="at-drawn">{rows}</ol></div>'
             )
     return "".join(cards)

@@ -158,6 +158,7 @@ def test_nearly_equal_citations_are_both_marked() -> None:
         [citation(1, 1), citation(2, 2)],
     )
     assert [(mark.start, mark.end, mark.citations) for mark in marks] == [(0, 5, [1, 2])]
+    assert marks[0].read == pytest.approx({1: 0.3, 2: 0.29})  # means over the sentence's tokens
 
 
 def test_a_sentence_that_leaned_on_an_uncited_memory_has_no_mark() -> None:

@@ -111,9 +111,11 @@ def test_adjacent_citations_become_one() -> None:
     assert first.needed == term.needed == 0.42
     assert replace(second, n=2) == notes
     assert [mark.citations for mark in merged.sentences] == [[1, 2], [1], [1]]
-    lost = [replace(mark, needed={1: 0.5, 2: 0.25, 3: 0.75}) for mark in answer_.sentences]
+    by_number = {1: 0.5, 2: 0.25, 3: 0.75}
+    lost = [replace(mark, needed=by_number, read=by_number) for mark in answer_.sentences]
     measured = merge_adjacent(replace(answer_, sentences=lost), lambda document, page: LEASE)
     assert [mark.needed for mark in measured.sentences] == [{1: 0.75, 2: 0.25}] * 3
+    assert [mark.read for mark in measured.sentences] == [{1: 1.25, 2: 0.25}] * 3
     stated = [Claim(0, 4, "name", [1, 3]), Claim(5, 9, "number", []), Claim(9, 10, "number", [2])]
     claimed = merge_adjacent(replace(answer_, claims=stated), lambda document, page: LEASE).claims
     assert [claim.citations for claim in claimed] == [[1], [], [2]]
