@@ -1,6 +1,7 @@
 """What an answer needed: with the answer, later, by sentence, and when there is nothing to measure."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -65,7 +66,8 @@ def test_what_read_nothing_needed_nothing(service: Service, filled, mode: str) -
 
 def test_the_command_line_says_what_was_needed(library, home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATTEST_MODEL", "fake")
-    monkeypatch.setenv("ATTEST_HOME", str(library.home))
+    shutil.copytree(library.home, home)  # `ask` keeps its answers; the library is everybody's
+    monkeypatch.setenv("ATTEST_HOME", str(home))
     done = attest("ask", QUESTION, "--evidence", "--json")
     assert done.status == 0
     assert done.json["citations"][0]["needed"] > 1
