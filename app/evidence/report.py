@@ -50,6 +50,7 @@ def report_of(service: Service, answer_id: int) -> str:
         (
             _head(record),
             _answer(turn, record),
+            _claims(turn),
             _sentences(turn),
             "".join(
                 _citation(service, turn, n) for n in range(len(turn.shown.citations if turn.shown else ()))
@@ -86,7 +87,7 @@ def _answer(turn: Turn, record: Record) -> str:
     if given is None:
         return ""
     known = {each.n for each in given.citations}
-    body = answer_html(given.answer, given.sentences, known=known)
+    body = answer_html(given.answer, given.sentences, known=known, claims=given.claims)
     notes = [*record.remarks]
     if given.abstained:
         notes.append("The documents were found not to answer; the passages below are the nearest ones.")
@@ -98,6 +99,24 @@ def _answer(turn: Turn, record: Record) -> str:
         )
     said = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
     return f'<section class="answer"><h2>Answer</h2>{body}{said}</section>'
+
+
+def _claims(turn: Turn) -> str:
+    """What the answer states that can be looked up, and where it stands."""
+    given = turn.shown
+    if given is None or not given.claims:
+        return ""
+    rows = []
+    for each in given.claims:
+        where = " ".join(f"[{n}]" for n in each.citations) or "<strong>not in the cited passages</strong>"
+        text = escape(" ".join(given.answer[each.start : each.end].split()))
+        rows.append(f"<tr><td>{text}</td><td>{each.kind}</td><td>{where}</td></tr>")
+    return (
+        "<section><h2>What it states, looked up</h2><table><thead><tr><th>Statement</th><th>Kind</th>"
+        f"<th>Found in</th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        '<p class="note">Quotations, dates, amounts, numbers and names only. Found means that it stands '
+        "there, not that the sentence around it is right.</p></section>"
+    )
 
 
 def _sentences(turn: Turn) -> str:

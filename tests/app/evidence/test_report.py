@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.answering.answer import Mode
+from app.answering.answer import Claim, Mode
 from app.errors import AttestError
 from app.evidence.record import read_record, record_of
 from app.evidence.report import report_of
@@ -93,6 +93,17 @@ def test_a_measured_answer_says_what_was_needed(service: Service, filled) -> Non
     service.conversations.measured(kept.id, service.needed(TURBINE, "default", kept.answer))
     html = report_of(service, kept.id)
     assert re.search(r"needed -?\d+\.\d\d nats", html)
+
+
+def test_what_an_answer_states_stands_in_its_report(service: Service, filled) -> None:
+    kept = kept_answer(service, TURBINE)
+    text, n = kept.answer.answer, kept.answer.citations[0].n
+    claims = [Claim(0, 4, "name", [n]), Claim(5, 8, "name", [])]
+    service.conversations.measured(kept.id, replace(kept.answer, claims=claims))
+    html = report_of(service, kept.id)
+    assert f"<td>{text[:4]}</td><td>name</td><td>[{n}]</td>" in html
+    assert f"<td>{text[5:8]}</td><td>name</td><td><strong>not in the cited passages</strong></td>" in html
+    assert html.count('class="at-unfound"') == 1
 
 
 def test_nothing_foreign_is_run(tmp_path: Path) -> None:
