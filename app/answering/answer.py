@@ -72,12 +72,17 @@ class Other:
 
 @dataclass(frozen=True)
 class StretchRead:
-    """What tokens [from_token, to_token) of the answer attended to. Memories and other sum to 1."""
+    """What tokens [from_token, to_token) of the answer attended to. Memories and other sum to 1.
+
+    start, end: where they stand in the answer's text; both 0 in what was kept before it was recorded.
+    """
 
     from_token: int
     to_token: int
     memories: list[MemoryRead]
     other: Other
+    start: int = 0
+    end: int = 0
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class Asker:
                     yield TokenEvent(event.text)
             elif isinstance(event, Read):
                 trace.reads.append(event)
-                reads.append(stretch_read(event, trace.found))
+                reads.append(stretch_read(event, trace.found, trace.pieces))
                 yield ReadEvent(reads[-1])
         count = len(trace.pieces)
         timings = Timings(

@@ -36,8 +36,10 @@ class Retrieved(Protocol):
     def hit(self) -> Hit: ...
 
 
-def stretch_read(read: Read, found: Mapping[int, Retrieved]) -> StretchRead:
-    """The engine's read in the words of documents: pages, passages, characters."""
+def stretch_read(read: Read, found: Mapping[int, Retrieved], pieces: Sequence[str] = ()) -> StretchRead:
+    """The engine's read in the words of documents: pages, passages, characters. pieces: the text of each
+    token of the answer up to the read's last one, at least.
+    """
     memories = []
     for mass in read.memories:
         row = found[mass.key].row
@@ -61,9 +63,12 @@ def stretch_read(read: Read, found: Mapping[int, Retrieved]) -> StretchRead:
             )
         )
     memories.sort(key=lambda memory: -memory.attention)
-    return StretchRead(
-        read.from_token, read.to_token, memories, Other(read.question, read.answer, read.prefix)
-    )
+    text = "".join(pieces[: read.to_token])
+    lead = len(text) - len(text.lstrip())
+    start = max(0, sum(map(len, pieces[: read.from_token])) - lead)
+    end = max(start, len(text.strip()))
+    other = Other(read.question, read.answer, read.prefix)
+    return StretchRead(read.from_token, read.to_token, memories, other, start, end)
 
 
 def citations(store: Store, reads: Sequence[StretchRead], found: Mapping[int, Retrieved]) -> list[Citation]:

@@ -202,13 +202,13 @@ def _reads(turn: Turn, record: Record) -> str:
         )
     )
     walked = "".join(
-        f"<tr><td>{step.from_token}–{step.to_token}</td><td>"
+        f"<tr><td>{step.from_token}–{step.to_token}</td><td>{escape(step.text)}</td><td>"
         + ", ".join(
             f"{escape(names[spot])} {per_cent(mass)}{' (new)' if new else ''}"
             for spot, mass, new in step.held
         )
         + f"</td><td>{', '.join(escape(names[spot]) for spot in step.dropped) or '–'}</td></tr>"
-        for step in steps(turn.reads)
+        for step in steps(turn.reads, turn.shown.answer if turn.shown else "")
     )
     return (
         "<section><h2>What was read</h2><table><thead><tr><th></th><th>Passage</th><th>Retrieval score</th>"
@@ -218,8 +218,8 @@ def _reads(turn: Turn, record: Record) -> str:
         "shares are 100 % together. Read is that of the heads that tell what an answer depends on. Needed is "
         "the log-probability, in nats, that the answer loses when the passage is taken away. None of them is "
         "proof that the passage supports the answer: read it.</p>"
-        "<h3>The decode, stretch by stretch</h3><table><thead><tr><th>Tokens</th><th>Memories</th>"
-        f"<th>Dropped</th></tr></thead><tbody>{walked}</tbody></table></section>"
+        "<h3>The decode, stretch by stretch</h3><table><thead><tr><th>Tokens</th><th>Written</th>"
+        f"<th>Memories</th><th>Dropped</th></tr></thead><tbody>{walked}</tbody></table></section>"
     )
 
 

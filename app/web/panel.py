@@ -47,7 +47,7 @@ def panel_of(
 ) -> Panel:
     """Collect the page, the rectangles and the names that the panel needs."""
     citations = turn.shown.citations if turn.shown else []
-    walked = steps(turn.reads)
+    walked = steps(turn.reads, turn.shown.answer if turn.shown else "")
     known = shown.stretch is not None and 0 <= shown.stretch < len(walked)
     stretch = shown.stretch if known else None
     reading = read_over(turn.reads, citations, stretch)

@@ -15,16 +15,17 @@ from app.web.reading import Reading, Spot, per_cent, spot_of
 class Step:
     """Tokens [from_token, to_token). held: (memory, its attention, whether it is new), most attended first.
 
-    dropped: memories of the stretch before that this one did not have.
+    dropped: memories of the stretch before that this one did not have. text: what was written, "" if unknown.
     """
 
     from_token: int
     to_token: int
     held: tuple[tuple[Spot, float, bool], ...]
     dropped: tuple[Spot, ...]
+    text: str = ""
 
 
-def steps(reads: Sequence[StretchRead]) -> list[Step]:
+def steps(reads: Sequence[StretchRead], answer: str = "") -> list[Step]:
     found: list[Step] = []
     before: set[Spot] = set()
     for read in reads:
@@ -36,7 +37,8 @@ def steps(reads: Sequence[StretchRead]) -> list[Step]:
         dropped = tuple(
             sorted(before - now.keys(), key=lambda spot: (spot.document_id, spot.page, spot.start))
         )
-        found.append(Step(read.from_token, read.to_token, held, dropped))
+        text = " ".join(answer[read.start : read.end].split())
+        found.append(Step(read.from_token, read.to_token, held, dropped, text))
         before = set(now)
     return found
 
@@ -73,7 +75,13 @@ def stretches_html(turn: int, walked: Sequence[Step], chosen: int | None, names:
         f"{_button(turn, at - 1, '‹', 'Earlier stretch', at > 0)}{whole}"
         f"{_button(turn, at + 1, '›', 'Later stretch', at + 1 < len(walked))}</div>"
         f'<ol class="at-decode" aria-label="Memories of each stretch">{rows}</ol>'
+        f"{_written(walked, chosen)}"
     )
+
+
+def _written(walked: Sequence[Step], chosen: int | None) -> str:
+    text = "" if chosen is None else walked[chosen].text
+    return f'<p class="at-chosen-sentence"><q>{escape(text)}</q></p>' if text else ""
 
 
 def _button(turn: int, stretch: int, sign: str, label: str, possible: bool) -> str:

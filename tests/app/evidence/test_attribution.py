@@ -122,6 +122,15 @@ def test_header_tokens_have_mass_but_no_place_on_the_page() -> None:
     assert shown.other == Other(0.3, 0.1, 0.1)
 
 
+def test_a_stretch_knows_where_its_words_stand_in_the_answer() -> None:
+    pieces = [" It", " is", " so.", " Not", " here. "]
+    read = Read(2, 5, (mass(1, 0.1, np.zeros(4, np.float32)),), 0.3, 0.3, 0.3)
+    shown = stretch_read(read, found(m1=0.1), pieces)
+    assert "".join(pieces).strip()[shown.start : shown.end] == " so. Not here."
+    first = stretch_read(replace(read, from_token=0, to_token=2), found(m1=0.1), pieces)
+    assert "".join(pieces).strip()[first.start : first.end] == "It is"
+
+
 def mass(key: int, attention: float, tokens: NDArray[np.float32]) -> MemoryMass:
     """Head-weighted masses are half of the plain ones."""
     return MemoryMass(

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from html import escape
 
 import pytest
 
@@ -185,6 +186,12 @@ def test_the_decode_is_stepped_through(service: DoubleService, turn: Turn) -> No
     assert "0 new, 2 dropped" in html
     assert 'aria-label="Later stretch" disabled' in html
     assert re.search(r'at-memory-gone" title="not read any more">−2<', html)
+    assert turn.answer is not None
+    words = turn.answer.answer
+    reads = (replace(turn.reads[0], start=0, end=20), replace(turn.reads[1], start=20, end=len(words)))
+    assert steps(reads, words)[1].text == " ".join(words[20:].split())
+    said = shown_html(service, replace(turn, reads=reads), replace(first_shown(0, turn), stretch=0))
+    assert f"<q>{escape(' '.join(words[:20].split()))}</q>" in said
     fresh = MemoryRead(9, "half", 1, 0, 5, "x", 0.1, 0.4, [])
     other = StretchRead(91, 99, [fresh], Other(0.2, 0.2, 0.2))
     assert [new for *_, new in steps([*turn.reads, other])[2].held] == [True]
