@@ -14,8 +14,10 @@ is never used to choose anything, nor are the held-out documents of `--data`; co
     fused, words in N %     the same where only so many references may be found by words
     recalled                `app.answering.recalling`, all candidates' memories written
     read                    the candidates read in one pass (`engine.attend`), by the same heads' attention
+    internal                all memories by the model's own queries, without any search or embedder
+    internal and fused      the same with the search's score beside it, as in `recalled`
 
-The last two need --recall. --find looks for the heads that find, and writes them into an adapter's folder:
+The last four need --recall. --find looks for the heads that find, and writes them into an adapter's folder:
 those whose score, alone, sets a right reference above a wrong one most often.
 
 Prints one JSON object per way: {"way", "n", "recall_at_5", "error" (standard), "datasets"}.
@@ -26,10 +28,12 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from app import settings
 from app.answering.asking import Asker
@@ -38,6 +42,7 @@ from app.measuring.open_book import COLLECTION, Library
 from app.measuring.questions import Context, Question, read_contexts, read_questions
 from app.service import Service
 from engine.adapter import Adapter
+from engine.memory import ExplicitMemory
 from engine.protocol import Message
 from engine.recall import Heads, save, scores
 from storage.database import Database
@@ -106,6 +111,18 @@ class Searched:
         with self._database.read() as connection:
             return lexical.scores(connection, self.questions[i].text, keys)
 
+    @cached_property
+    def everything(self) -> tuple[list[int], list[ExplicitMemory]]:
+        """All references and their memories, written where they are missing."""
+        with self._database.read() as connection:
+            rows = connection.exec_driver_sql("SELECT id FROM reference ORDER BY id")
+            keys = [key for (key,) in rows]
+        held: list[ExplicitMemory] = []
+        for first in range(0, len(keys), DEPTH):
+            rows_of = self.store.references.get(keys[first : first + DEPTH])
+            held += [each.memory for each in self.asker.memories.get(rows_of)]
+        return keys, held
+
     def cosines(self, i: int, keys: Sequence[int]) -> dict[int, float]:
         with self._database.read() as connection:
             return self._search._vectors.cosines(connection, self.vectors[i], keys)
@@ -161,8 +178,27 @@ def with_the_model(searched: Searched) -> Iterator[tuple[str, Callable[[int], li
         combined = standard(np.array(scores)) + WEIGHT * drawn
         return [rows[at].id for at in np.argsort(-combined, kind="stable")]
 
+    def drawn_by_all(i: int) -> npt.NDArray[np.float64]:
+        """(references,): what each would draw, the mean over the heads that find."""
+        messages, _, _ = searched.candidates(i)
+        held = searched.everything[1]
+        drawn = scores(engine.queries(messages), held, engine.format.layers, usable(engine))
+        return standard(drawn).mean(axis=1)
+
+    def internal(i: int) -> list[int]:
+        order = np.argsort(-drawn_by_all(i), kind="stable")
+        return [searched.everything[0][at] for at in order]
+
+    def with_the_search(i: int) -> list[int]:
+        found = {hit.reference_id: hit.score for hit in searched.hits(i)}
+        of_all = np.array([found.get(key, 0.0) for key in searched.everything[0]])
+        order = np.argsort(-(standard(of_all) + WEIGHT * drawn_by_all(i)), kind="stable")
+        return [searched.everything[0][at] for at in order]
+
     yield "recalled", recalled
     yield "read", read
+    yield "internal", internal
+    yield "internal and fused", with_the_search
 
 
 def heads_that_find(searched: Searched) -> tuple[Heads, dict[str, Any]]:
