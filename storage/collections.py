@@ -14,14 +14,16 @@ from storage.grants import Role, Viewer
 from storage.records import CollectionRow, Profile, Receipt
 from storage.removal import Remover
 from storage.schema import Collection, CollectionDocument, Conversation, Document, Grant, Memory
+from storage.trail import Trail
 
 
 class Collections:
     """The table of collections."""
 
-    def __init__(self, database: Database, viewer: Viewer, remover: Remover) -> None:
+    def __init__(self, database: Database, viewer: Viewer, trail: Trail, remover: Remover) -> None:
         self._database = database
         self._viewer = viewer
+        self._trail = trail
         self._remover = remover
 
     def add(self, name: str, profile: Profile) -> CollectionRow:
@@ -34,6 +36,7 @@ class Collections:
                 if self._viewer.user is not None:
                     own = {"user_id": self._viewer.user, "collection_id": made, "role": "owner"}
                     connection.execute(sa.insert(Grant).values(own))
+                self._trail.add(connection, "collection made", collection=made)
         except IntegrityError as error:
             if not self.has(name):
                 raise CollectionNotFound(
@@ -57,6 +60,11 @@ class Collections:
             return (
                 connection.execute(query.where(self._viewer.collections(Collection.id))).first() is not None
             )
+
+    def id_of(self, name: str) -> int:
+        """Raises CollectionNotFound."""
+        with self._database.read() as connection:
+            return collection_id_of(connection, name, self._viewer)
 
     def list(self, fingerprint_id: str | None = None) -> List[CollectionRow]:
         """All collections by name."""
@@ -86,6 +94,7 @@ class Collections:
                 if not only_here:
                     connection.execute(sa.delete(Collection).where(Collection.id == collection_id))
                     epochs.visibility_changed(connection)
+                    self._trail.add(connection, "collection deleted", collection=collection_id)
                     break
             receipts += self._remover.delete_all(only_here)
         self._remover.finish()

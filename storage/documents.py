@@ -35,6 +35,7 @@ from storage.records import (
 from storage.removal import Remover
 from storage.schema import Bank, Collection, CollectionDocument, Document, Job, Memory, Source
 from storage.sources import Seen, path_key
+from storage.trail import Trail
 
 INGEST_PRIORITY = 10  # before memories: a document is answerable without them
 _ID_DIGITS = 16
@@ -44,10 +45,17 @@ class Documents:
     """The table of documents, with their originals."""
 
     def __init__(
-        self, database: Database, viewer: Viewer, originals: Originals, pages: Pages, remover: Remover
+        self,
+        database: Database,
+        viewer: Viewer,
+        trail: Trail,
+        originals: Originals,
+        pages: Pages,
+        remover: Remover,
     ) -> None:
         self._database = database
         self._viewer = viewer
+        self._trail = trail
         self._originals = originals
         self._pages = pages
         self._remover = remover
@@ -89,6 +97,7 @@ class Documents:
                 known = _by_content(connection, content)
                 if known is not None:
                     created = self._again(connection, known, collection_id, path, seen, memories, readers)
+                    self._note_added(connection, known, collection_id, content)
                     return _describe(connection, self._viewer, [known], None)[0], created
         with self._originals.copied(path) as (content, copy), self._database.write() as connection:
             with files.in_our_words("the store of originals"):
@@ -96,10 +105,12 @@ class Documents:
             known = _by_content(connection, content)  # another process may have been first
             if known is not None:
                 created = self._again(connection, known, collection_id, path, seen, memories, readers)
+                self._note_added(connection, known, collection_id, content)
                 return _describe(connection, self._viewer, [known], None)[0], created
             document_id = self._insert(connection, content, name or path.name)
             _link(connection, document_id, collection_id, seen)
             self._enqueue(connection, document_id, collection_id, path, memories)
+            self._note_added(connection, document_id, collection_id, content)
             return _describe(connection, self._viewer, [document_id], None)[0], True
 
     def get(self, document_id: str, fingerprint_id: str | None = None) -> DocumentRow:
@@ -234,7 +245,9 @@ class Documents:
                 left = self._taken_out(connection, document_id)
             if left is not None:
                 return left
-        return self._remover.delete(document_id)
+        receipt = self._remover.delete(document_id)
+        self._trail.note("deleted", document=document_id, rows=receipt.rows, bytes=receipt.bytes_freed)
+        return receipt
 
     def _taken_out(self, connection: sa.Connection, document_id: str) -> Receipt | None:
         """Take a document out of the collections that the user may edit; None if no other holds it."""
@@ -252,6 +265,7 @@ class Documents:
         rows = connection.execute(paths).rowcount
         rows += connection.execute(sa.delete(CollectionDocument).where(here, mine)).rowcount
         epochs.visibility_changed(connection)
+        self._trail.add(connection, "deleted", document=document_id, rows=rows, bytes=0)
         return Receipt(document_id, rows, vectors=0, memories=0, files=0, bytes_freed=0)
 
     def _sha256(self, document_id: str) -> str:
@@ -302,6 +316,13 @@ class Documents:
         if restarted:
             self._enqueue(connection, document_id, collection_id, path, memories)
         return restarted or not known
+
+    def _note_added(
+        self, connection: sa.Connection, document_id: str, collection_id: int, content: Content
+    ) -> None:
+        self._trail.add(
+            connection, "added", document=document_id, collection=collection_id, bytes=content.bytes
+        )
 
     def _enqueue(
         self, connection: sa.Connection, document_id: str, collection_id: int, path: Path, memories: bool

@@ -64,4 +64,4 @@ class Viewer:
         return grant.user_id == self.user, grant.role.in_(ROLES[ROLES.index(least) :])
 
 
-LOCAL = Viewer(None, "local", "command line")
+LOCAL = Viewer(None, "local", "this machine")  # the command line, and everybody while there are no users

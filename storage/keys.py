@@ -17,6 +17,7 @@ from storage.codec import clean
 from storage.database import Database
 from storage.errors import KeyExists, KeyNotFound
 from storage.schema import ApiKey, User
+from storage.trail import Trail
 
 Scope = Literal["read", "ask", "write"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -42,8 +43,9 @@ class KeyRow:
 class Keys:
     """The table of keys."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, trail: Trail) -> None:
         self._database = database
+        self._trail = trail
 
     def add(
         self, name: str, digest: str, scopes: Sequence[Scope], per_minute: int, user_id: int | None = None
@@ -60,6 +62,7 @@ class Keys:
         try:
             with self._database.write() as connection:
                 made = connection.execute(sa.insert(ApiKey).values(values).returning(ApiKey.id)).scalar_one()
+                self._trail.add(connection, "key made", key=made, of_user=user_id)
                 return _key(connection.execute(_KEYS.where(ApiKey.id == made)).one())
         except IntegrityError as error:
             raise KeyExists(f"there is or was a key {name!r}; choose another name") from error
@@ -88,6 +91,8 @@ class Keys:
                 .values(revoked_at=sa.func.coalesce(ApiKey.revoked_at, time.time()))
             )
             row = connection.execute(_KEYS.where(ApiKey.name == clean(name))).first()
+            if row is not None:
+                self._trail.add(connection, "key revoked", key=row.id)
         if row is None:
             raise KeyNotFound(f"there is no key {name!r}; see `attest keys list`")
         return _key(row)

@@ -80,23 +80,29 @@ class Trail:
         self._clock = clock
 
     def note(self, event: Event, /, **details: int | str | bool | None) -> None:
-        """Add a row, if there are users, or were."""
+        """Add a row in a transaction of its own, see `add`."""
         with self._database.read() as connection:
             if not _is_kept(connection):
                 return
         with self._database.write() as connection:
-            last = connection.execute(_LAST).one_or_none()
-            values: dict[str, Any] = {
-                "number": 1 if last is None else last.number + 1,
-                "at": self._clock(),
-                "user_id": self._viewer.user,
-                "name": self._viewer.name,
-                "through": self._viewer.through,
-                "event": event,
-                "details": details,
-                "previous": START if last is None else last.hash,
-            }
-            connection.execute(sa.insert(LogEntry).values(values, hash=hash_of(values)))
+            self.add(connection, event, **details)
+
+    def add(self, connection: sa.Connection, event: Event, /, **details: int | str | bool | None) -> None:
+        """Add a row inside a write transaction of the caller's, if there are users, or were."""
+        if not _is_kept(connection):
+            return
+        last = connection.execute(_LAST).one_or_none()
+        values: dict[str, Any] = {
+            "number": 1 if last is None else last.number + 1,
+            "at": self._clock(),
+            "user_id": self._viewer.user,
+            "name": self._viewer.name,
+            "through": self._viewer.through,
+            "event": event,
+            "details": details,
+            "previous": START if last is None else last.hash,
+        }
+        connection.execute(sa.insert(LogEntry).values({**values, "hash": hash_of(values)}))
 
     def rows(self) -> Iterator[LogRow]:
         """All, oldest first, a few hundred in memory at a time. Raises NotAllowed to users."""

@@ -20,6 +20,7 @@ from storage.errors import NotAllowed, UserExists, UserNotFound
 from storage.grants import LOCAL, ROLES, Role
 from storage.removal import Remover
 from storage.schema import ApiKey, Collection, Conversation, Grant, Session, User
+from storage.trail import Trail
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ class Inherited:
 class Users:
     """The tables of users and grants."""
 
-    def __init__(self, database: Database, remover: Remover) -> None:
+    def __init__(self, database: Database, trail: Trail, remover: Remover) -> None:
         self._database = database
+        self._trail = trail
         self._remover = remover
 
     def any(self) -> bool:
@@ -65,6 +67,7 @@ class Users:
                 first = connection.execute(sa.select(User.id).limit(1)).first() is None
                 made = connection.execute(sa.insert(User).values(values).returning(User.id)).scalar_one()
                 inherited = _inherit(connection, made) if first else Inherited()
+                self._trail.add(connection, "user added", user=made, owns=inherited.collections)
                 return _rows(connection, User.id == made)[0], inherited
         except IntegrityError as error:
             raise UserExists(f"there is a user {name!r}, or one of that address; choose another") from error
@@ -95,6 +98,7 @@ class Users:
             user_id = _id_of(connection, name)
             connection.execute(sa.update(User).where(User.id == user_id).values(password=password))
             connection.execute(sa.delete(Session).where(Session.user_id == user_id))
+            self._trail.add(connection, "password set", user=user_id)
 
     def rehash(self, user_id: int, password: str) -> None:
         """Another hash of the same password."""
@@ -122,6 +126,7 @@ class Users:
             connection.execute(sa.delete(Grant).filter_by(**where))
             connection.execute(sa.insert(Grant).values(**where, role=role))
             epochs.visibility_changed(connection)
+            self._trail.add(connection, "granted", **_as_details(where), role=role)
 
     def revoke(self, name: str, collection: str) -> bool:
         """Whether there was anything to take away. Raises UserNotFound, CollectionNotFound."""
@@ -129,6 +134,7 @@ class Users:
             where = self._place(connection, name, collection)
             gone = connection.execute(sa.delete(Grant).filter_by(**where)).rowcount
             epochs.visibility_changed(connection)
+            self._trail.add(connection, "revoked", **_as_details(where))
         return bool(gone)
 
     def remove(self, name: str) -> int:
@@ -147,6 +153,7 @@ class Users:
             conversations = connection.execute(talked).rowcount
             connection.execute(sa.delete(ApiKey).where(ApiKey.user_id == user_id))
             connection.execute(sa.delete(User).where(User.id == user_id))  # grants and sessions cascade
+            self._trail.add(connection, "user removed", user=user_id, conversations=conversations)
             epochs.visibility_changed(connection)
             self._remover.note_rows(connection)
         self._remover.finish()
@@ -158,6 +165,7 @@ class Users:
             connection.execute(sa.update(Conversation).values(user_id=None))
             connection.execute(sa.delete(ApiKey).where(ApiKey.user_id.is_not(None)))
             gone = connection.execute(sa.delete(User)).rowcount
+            self._trail.add(connection, "users forgotten", users=gone)
             epochs.visibility_changed(connection)
             self._remover.note_rows(connection)
         self._remover.finish()
@@ -168,6 +176,10 @@ class Users:
             "user_id": _id_of(connection, name),
             "collection_id": collection_id_of(connection, collection, LOCAL),
         }
+
+
+def _as_details(place: dict[str, int]) -> dict[str, int]:
+    return {"user": place["user_id"], "collection": place["collection_id"]}
 
 
 def _inherit(connection: sa.Connection, user_id: int) -> Inherited:

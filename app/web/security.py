@@ -102,6 +102,7 @@ class _Dresser:
             for name, value in _ALWAYS.items():
                 headers[name] = value
             if headers.get("content-type", "").startswith("text/html") and "content-encoding" not in headers:
+                headers["Referrer-Policy"] = "same-origin"  # or a form of ours would not say where it is from
                 self._start = message
                 return
             headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
