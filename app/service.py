@@ -155,6 +155,8 @@ class Service:
         """
         self.have_collection(collection, profile)
         collection = collection.strip()
+        with for_people():
+            self.store.collections.id_of(collection, "editor")
         return [
             add_file(self.store, path, collection, memories=memories, stays=stays, passwords=passwords)
             for path in paths

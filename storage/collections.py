@@ -61,10 +61,10 @@ class Collections:
                 connection.execute(query.where(self._viewer.collections(Collection.id))).first() is not None
             )
 
-    def id_of(self, name: str) -> int:
-        """Raises CollectionNotFound."""
+    def id_of(self, name: str, least: Role = "reader") -> int:
+        """Raises CollectionNotFound; NotAllowed if the viewer has not at least that role."""
         with self._database.read() as connection:
-            return collection_id_of(connection, name, self._viewer)
+            return collection_id_of(connection, name, self._viewer, least)
 
     def list(self, fingerprint_id: str | None = None) -> List[CollectionRow]:
         """All collections by name."""

@@ -21,7 +21,7 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Routes of Gradio that this page does not use: they fetch outside addresses, or list what others did.
 UNUSED_ROUTES = re.compile(
-    r"/+(gradio_api/+(proxy=|file=[a-z][a-z0-9+.-]*:|deep_link|vibe|undo-vibe|run-history|runs|openapi\.json"
+    r"/+(gradio_api/+(proxy=|file=[a-z][a-z0-9+.-]*:|deep_link|dev/|vibe|undo-vibe|run-history|runs|openapi\.json"
     r"|process_recording|profiling|custom_component)|monitoring|svelte/|manifest\.json|pwa_icon)",
     re.IGNORECASE,
 )

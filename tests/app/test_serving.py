@@ -33,7 +33,6 @@ def gone(pid: int) -> bool:
 def test_other_machines_are_refused(home: Path, host: str) -> None:
     with pytest.raises(AttestError, match=r"nobody has to sign in; add a user first"):
         serve(Settings(home, "fake"), host, 0, 1, False)
-    assert not home.exists()
 
 
 def test_a_taken_port_is_named() -> None:
