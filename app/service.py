@@ -10,9 +10,10 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from app.accounts.accounts import Accounts
+from app.accounts.registration import registration
 from app.answering.answer import Answer, AnswerEvent, Mode, Rect
 from app.answering.asking import Asker
 from app.answering.conversations import Conversations
@@ -47,6 +48,9 @@ from storage.records import (
 )
 from storage.store import Store
 
+if TYPE_CHECKING:
+    from app.accounts.provider import Provider
+
 
 class Service:
     """Safe to share between threads; one per process and home.
@@ -60,8 +64,17 @@ class Service:
         with for_people():
             self._see(Store.open(settings.home))
         self.accounts = Accounts(self.store)
+        self.provider = self._find_provider()
         self._models = Models(settings, self.store, shared=shared)
         self._pace = Pace()
+
+    def _find_provider(self) -> "Provider | None":
+        registered = registration(self.settings)
+        if registered is None:
+            return None
+        from app.accounts.provider import Provider
+
+        return Provider(registered)
 
     def _see(self, store: Store) -> None:
         """All that is made of the store, and with it bound to whoever sees it."""

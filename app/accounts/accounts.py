@@ -46,7 +46,6 @@ class Accounts:
     """Safe to share between threads."""
 
     def __init__(self, store: Store, passwords: Passwords | None = None) -> None:
-        self.provider_name: str | None = None
         self._store = store
         self._passwords = passwords
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
@@ -91,7 +90,7 @@ class Accounts:
             self._store.seen_by(viewer).trail.note("signed in")
         return token
 
-    def signed_in_elsewhere(self, subject: str, email: str | None) -> str:
+    def vouched_for(self, subject: str, email: str | None) -> str:
         """A session for whom a provider vouches; `email` only if it has verified it. Raises SignInFailed."""
         with for_people():
             user = self._store.users.of_subject(subject, None if email is None else known_form(email))

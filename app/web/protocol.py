@@ -270,13 +270,30 @@ class Conversations(Protocol):
     def delete(self, conversation_id: int) -> int: ...
 
 
-class Accounts(Protocol):
-    """Who may come in. Raises AttestError, of it SignInFailed where nobody was signed in."""
+class Vouched(Protocol):
+    """Whom a provider names."""
 
     @property
-    def provider_name(self) -> str | None:
-        """Where else one can sign in."""
+    def subject(self) -> str: ...
+    @property
+    def email(self) -> str | None: ...
+
+
+class Provider(Protocol):
+    """Where else one can sign in. Raises SignInFailed."""
+
+    @property
+    def name(self) -> str: ...
+
+    def begin(self) -> tuple[str, str]:
+        """Where the browser is to go, and the ticket that it keeps."""
         ...
+
+    def finish(self, ticket: str | None, returned: Mapping[str, str]) -> Vouched: ...
+
+
+class Accounts(Protocol):
+    """Who may come in. Raises AttestError, of it SignInFailed where nobody was signed in."""
 
     def let_in(self, token: str | None) -> Viewer | None:
         """Who asks, by the token of their cookie; None if they have to sign in."""
@@ -284,6 +301,10 @@ class Accounts(Protocol):
 
     def sign_in(self, name: str, password: str, address: str) -> str:
         """A new token."""
+        ...
+
+    def vouched_for(self, subject: str, email: str | None) -> str:
+        """A new token for whom a provider vouches."""
         ...
 
     def sign_out(self, token: str) -> None: ...
@@ -294,6 +315,9 @@ class Service(Protocol):
 
     @property
     def accounts(self) -> Accounts: ...
+
+    @property
+    def provider(self) -> Provider | None: ...
 
     def as_user(self, viewer: Viewer) -> Self:
         """The same service as `viewer` may see it."""

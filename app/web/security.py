@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-# Routes of Gradio that this page does not use: they fetch outside addresses, or list what others did.
+# Routes of Gradio that this page does not use: they fetch outside addresses, or show what others did or sent.
 UNUSED_ROUTES = re.compile(
-    r"/+(gradio_api/+(proxy=|file=[a-z][a-z0-9+.-]*:|deep_link|dev/|vibe|undo-vibe|run-history|runs|openapi\.json"
+    r"/+(gradio_api/+(proxy=|file[=/]|deep_link|dev/|vibe|undo-vibe|run-history|runs|openapi\.json"
     r"|process_recording|profiling|custom_component)|monitoring|svelte/|manifest\.json|pwa_icon)",
     re.IGNORECASE,
 )

@@ -56,7 +56,7 @@ def build_app(
     )
     tabs, seen = Tabs(), for_whoever_asks(service)
     app.router.routes.extend(routes)
-    app.router.routes.extend(sign_in_routes(service.accounts))
+    app.router.routes.extend(sign_in_routes(service.accounts, service.provider))
     app.include_router(file_routes(seen))
 
     @app.get("/page/attest.js", include_in_schema=False)

@@ -11,15 +11,22 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import BaseRoute, Route
 
 from app.accounts.accounts import SignInFailed, TooManyAttempts
 from app.errors import AttestError
-from app.web.protocol import Accounts
+from app.web.protocol import Accounts, Provider
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "web"
 COOKIE = "attest_session"
+TICKET = "attest_provider"  # of a sign-in that was begun at a provider
 SIGN_IN, STYLE, SIGN_OUT = "/sign-in", "/sign-in/style.css", "/sign-out"
 PROVIDER, PROVIDER_DONE = "/sign-in/provider", "/sign-in/provider/done"
 OPEN = frozenset({SIGN_IN, STYLE, PROVIDER, PROVIDER_DONE, "/favicon.ico"})  # without a session
@@ -68,13 +75,16 @@ def token_of(request: HTTPConnection) -> str | None:
     return request.cookies.get(COOKIE) or None
 
 
-def sign_in_routes(accounts: Accounts) -> list[BaseRoute]:
-    """Signing in and out."""
+def sign_in_routes(accounts: Accounts, provider: Provider | None) -> list[BaseRoute]:
+    """Signing in and out. provider: where else one can."""
+
+    def page(message: str = "", status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
+        return form_page(None if provider is None else provider.name, message, status, headers)
 
     async def show(request: Request) -> Response:
         if await run_in_threadpool(accounts.let_in, token_of(request)) is not None:
             return RedirectResponse("/", 303)
-        return page(accounts)
+        return page()
 
     async def sign_in(request: Request) -> Response:
         form = await _form(request) if is_ours(request) else {}
@@ -83,23 +93,50 @@ def sign_in_routes(accounts: Accounts) -> list[BaseRoute]:
             name, password = form["name"], form["password"]
             token = await run_in_threadpool(accounts.sign_in, name, password, address)
         except KeyError:
-            return page(accounts, "Send the form of this page.", 401)
+            return page("Send the form of this page.", 401)
         except TooManyAttempts as error:
-            return page(accounts, str(error), 429, {"Retry-After": str(error.seconds)})
+            return page(str(error), 429, {"Retry-After": str(error.seconds)})
         except SignInFailed as error:
-            return page(accounts, str(error), 401)
+            return page(str(error), 401)
         except AttestError as error:
-            return page(accounts, str(error), 503)
+            return page(str(error), 503)
         return let_go_on(request, RedirectResponse("/", 303), token)
 
     async def sign_out(request: Request) -> Response:
         token = token_of(request)
         if not is_ours(request):
-            return page(accounts, "Send the form of this page.", 401)
+            return page("Send the form of this page.", 401)
         if token is not None:
             await run_in_threadpool(accounts.sign_out, token)
         reply = RedirectResponse(SIGN_IN, 303, {"Clear-Site-Data": '"cache", "storage"'})
         reply.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return reply
+
+    async def leave_for_provider(request: Request) -> Response:
+        if provider is None:
+            return PlainTextResponse("Not found.", 404)
+        try:
+            url, ticket = await run_in_threadpool(provider.begin)
+        except AttestError as error:
+            return page(str(error), 503)
+        reply = RedirectResponse(url, 303, {"Cache-Control": "no-store"})
+        # Lax: the provider sends the browser back, which is a visit from another site.
+        secure = request.url.scheme == "https"
+        reply.set_cookie(TICKET, ticket, 600, path=PROVIDER, httponly=True, samesite="lax", secure=secure)
+        return reply
+
+    async def back_from_provider(request: Request) -> Response:
+        if provider is None:
+            return PlainTextResponse("Not found.", 404)
+        returned, ticket = dict(request.query_params), request.cookies.get(TICKET)
+        try:
+            vouched = await run_in_threadpool(provider.finish, ticket, returned)
+            token = await run_in_threadpool(accounts.vouched_for, vouched.subject, vouched.email)
+        except AttestError as error:
+            reply: Response = page(str(error), 401)
+        else:
+            reply = let_go_on(request, onward(), token)
+        reply.delete_cookie(TICKET, path=PROVIDER, httponly=True, samesite="lax")
         return reply
 
     def style(_: Request) -> Response:
@@ -110,14 +147,16 @@ def sign_in_routes(accounts: Accounts) -> list[BaseRoute]:
         Route(SIGN_IN, sign_in, methods=["POST"]),
         Route(SIGN_OUT, sign_out, methods=["POST"]),
         Route(STYLE, style),
+        Route(PROVIDER, leave_for_provider),
+        Route(PROVIDER_DONE, back_from_provider),
     ]
 
 
-def page(
-    accounts: Accounts, message: str = "", status: int = 200, headers: dict[str, str] | None = None
+def form_page(
+    provider: str | None, message: str, status: int, headers: dict[str, str] | None
 ) -> HTMLResponse:
-    """The form, with what went wrong before."""
-    provider, elsewhere = accounts.provider_name, ""
+    """The form, with what went wrong before. provider: the name of where else one can sign in."""
+    elsewhere = ""
     if provider is not None:
         link = f'<a class="elsewhere" href="{PROVIDER}">Sign in with {escape(provider)}</a>'
         elsewhere = f'{link}\n<p class="or">or</p>\n'

@@ -291,12 +291,13 @@ class DoubleConversations:
 class NoAccounts:
     """Without users: whoever comes is the local one."""
 
-    provider_name: str | None = None
-
     def let_in(self, token: str | None) -> Viewer | None:
         return LOCAL
 
     def sign_in(self, name: str, password: str, address: str) -> str:
+        raise AttestError("there are no users")
+
+    def vouched_for(self, subject: str, email: str | None) -> str:
         raise AttestError("there are no users")
 
     def sign_out(self, token: str) -> None: ...
@@ -324,6 +325,7 @@ class DoubleService:
         self.conversations = DoubleConversations(self.library)
         self.measured = 0
         self.accounts = NoAccounts()
+        self.provider = None
         self.reports: list[int] = []
 
     def as_user(self, viewer: Viewer) -> Self:
