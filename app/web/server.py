@@ -20,6 +20,7 @@ from app.web.protocol import Service
 from app.web.security import LOOPBACK_HOSTS, Guard
 from app.web.signing_in import sign_in_routes
 from app.web.tabs import Tabs
+from ingest.limits import DEFAULT_LIMITS
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "web"
 
@@ -30,6 +31,7 @@ def build_app(
     routes: Sequence[BaseRoute] = (),
     allowed_hosts: Sequence[str] = LOOPBACK_HOSTS,
     upload_folder: Path | None = None,
+    largest_file: int = DEFAULT_LIMITS.file_bytes,
 ) -> FastAPI:
     """Build the web application around `service`.
 
@@ -37,6 +39,7 @@ def build_app(
     allowed_hosts: accepted Host names without port, IPv6 in brackets; "*" accepts all.
     upload_folder: where a private folder is made in which files rest between the browser and the store
         (by default the system's temporary folder). It is removed when the application ends.
+    largest_file: bytes of one that is uploaded.
     """
     folder = Path(tempfile.mkdtemp(prefix="attest-uploads-", dir=upload_folder))
     os.environ["GRADIO_TEMP_DIR"] = str(folder)  # read by every component when it is made
@@ -69,13 +72,13 @@ def build_app(
     def icon() -> FileResponse:
         return FileResponse(ASSETS / "attest.svg", media_type="image/svg+xml")
 
-    _in_a_loop(lambda: _mount_page(app, seen, tabs))
+    _in_a_loop(lambda: _mount_page(app, seen, tabs, largest_file))
     app.add_middleware(Door, accounts=service.accounts, tabs=tabs)
     app.add_middleware(Guard, hosts=tuple(allowed_hosts))
     return app
 
 
-def _mount_page(app: FastAPI, service: Service, tabs: Tabs) -> None:
+def _mount_page(app: FastAPI, service: Service, tabs: Tabs, largest_file: int) -> None:
     """Put the page at /; Gradio is first imported here, after its folder is known.
 
     service: as whoever asks sees it.
@@ -96,6 +99,7 @@ def _mount_page(app: FastAPI, service: Service, tabs: Tabs) -> None:
         footer_links=[],
         run_history=False,
         ssr_mode=False,
+        max_file_size=largest_file,
         mcp_server=False,
         pwa=False,
         show_error=False,
