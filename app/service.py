@@ -5,6 +5,7 @@ Lower rooms' errors leave as AttestError.
 """
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -51,6 +52,8 @@ from storage.store import Store
 if TYPE_CHECKING:
     from app.accounts.provider import Provider
 
+MOST_VIEWS = 256  # of users, that are kept ready
+
 
 class Service:
     """Safe to share between threads; one per process and home.
@@ -67,6 +70,8 @@ class Service:
         self.provider = self._find_provider()
         self._models = Models(settings, self.store, shared=shared)
         self._pace = Pace()
+        self._views: OrderedDict[tuple[int | None, str, str], Self] = OrderedDict()
+        self._lock = threading.Lock()
 
     def _find_provider(self) -> "Provider | None":
         registered = registration(self.settings)
@@ -85,6 +90,16 @@ class Service:
         """The same service as `viewer` may see it. It is not to be closed."""
         if viewer is LOCAL:
             return self
+        key = (viewer.user, viewer.name, viewer.through)
+        with self._lock:
+            if key not in self._views:
+                self._views[key] = self._seen_by(viewer)
+            self._views.move_to_end(key)
+            if len(self._views) > MOST_VIEWS:
+                self._views.popitem(last=False)
+            return self._views[key]
+
+    def _seen_by(self, viewer: Viewer) -> Self:
         seen = type(self).__new__(type(self))  # not a copy: what `_see` does not bind must not be there
         seen.settings, seen._models, seen._pace = self.settings, self._models, self._pace
         seen._see(self.store.seen_by(viewer))

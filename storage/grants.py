@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
-from sqlalchemy.orm import aliased
 
 from storage.errors import NotAllowed
 from storage.schema import CollectionDocument, Grant
@@ -21,6 +20,9 @@ from storage.schema import CollectionDocument, Grant
 Role = Literal["reader", "editor", "owner"]
 ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
 Column = sa.ColumnElement[Any] | sa.orm.InstrumentedAttribute[Any]
+# Names of their own, since what asks may read these tables too.
+_GRANT = sa.inspect(Grant).local_table.alias("granted").c
+_LINK = sa.inspect(CollectionDocument).local_table.alias("holding").c
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,14 @@ class Viewer:
         """Whether the collection with this id is granted."""
         if self.user is None:
             return sa.true()
-        grant = aliased(Grant)
-        return sa.exists().where(grant.collection_id == column, *self._granted(grant, least))
+        return sa.exists().where(_GRANT.collection_id == column, *self._granted(least))
 
     def documents(self, column: Column, least: Role = "reader") -> sa.ColumnElement[bool]:
         """Whether a collection that holds the document with this id is granted."""
         if self.user is None:
             return sa.true()
-        grant, link = aliased(Grant), aliased(CollectionDocument)
-        return sa.exists().where(
-            link.document_id == column,
-            grant.collection_id == link.collection_id,
-            *self._granted(grant, least),
-        )
+        held = (_LINK.document_id == column, _GRANT.collection_id == _LINK.collection_id)
+        return sa.exists().where(*held, *self._granted(least))
 
     def own(self, column: Column) -> sa.ColumnElement[bool]:
         """Whether what has this user's id is the viewer's own."""
@@ -60,8 +57,8 @@ class Viewer:
         if self.user is not None:
             raise NotAllowed("only the administrator of this machine may do that, with the `attest` command")
 
-    def _granted(self, grant: type[Grant], least: Role) -> tuple[sa.ColumnElement[bool], ...]:
-        return grant.user_id == self.user, grant.role.in_(ROLES[ROLES.index(least) :])
+    def _granted(self, least: Role) -> tuple[sa.ColumnElement[bool], ...]:
+        return _GRANT.user_id == self.user, _GRANT.role.in_(ROLES[ROLES.index(least) :])
 
 
 LOCAL = Viewer(None, "local", "this machine")  # the command line, and everybody while there are no users
