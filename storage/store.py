@@ -34,6 +34,7 @@ from storage.keys import Keys
 from storage.listing import Listing
 from storage.originals import Originals
 from storage.pages import Pages
+from storage.records import BankStatus
 from storage.references import References
 from storage.removal import Remover
 from storage.search import Search
@@ -116,6 +117,10 @@ class Store:
     @property
     def banks(self) -> Banks:
         return self._local(self._banks)
+
+    def bank_status(self) -> list[BankStatus]:
+        """How large each bank is; figures that tell nothing of what is in it."""
+        return self._banks.status()
 
     @property
     def codebooks(self) -> Codebooks:

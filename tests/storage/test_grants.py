@@ -195,6 +195,7 @@ def test_what_the_worker_and_the_administrator_do_no_user_can(store: Store, add:
         with pytest.raises(NotAllowed):
             refused()
     assert store.documents.get(document_id).status == "answerable"
+    assert owner.bank_status() == store.banks.status()
 
 
 def test_of_a_document_in_two_collections_only_the_granted_one_is_told(store: Store, add: Add) -> None:
