@@ -17,17 +17,20 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not i
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def address(whole: FastAPI) -> Iterator[str]:
+    with served(whole) as at:
+        yield at
+
+
+@pytest.fixture(scope="module")
+def chromium(address: str) -> Iterator[Browser]:
+    """Closed before the server, which waits for the tabs' connections."""
+    expect.set_options(timeout=60_000)  # several processors' work on a busy machine
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module")
-def address(whole: FastAPI) -> Iterator[str]:
-    with served(whole) as at:
-        yield at
+    expect.set_options(timeout=5_000)
 
 
 def sign_in(page: Page, address: str, name: str, password: str) -> None:
