@@ -6,6 +6,7 @@ AttestError
 ├── NotFound         what is named is not there
 │   └── DocumentGone     there is no such document; where an answer cites it, it was deleted since
 ├── AlreadyThere     what was to be made is there already
+├── NotAllowed       what is seen may not be changed by whoever asks
 ├── Unavailable      it cannot be had at the moment; later it may be
 │   └── NotReady         the model is still loading, or could not be loaded
 └── Failed           something of ours is damaged or broke down: no request can help that
@@ -44,6 +45,10 @@ class AlreadyThere(AttestError):
     """What was to be made is there already."""
 
 
+class NotAllowed(AttestError):
+    """What is seen may not be changed by whoever asks."""
+
+
 class Unavailable(AttestError):
     """It cannot be had at the moment; later it may be."""
 
@@ -67,6 +72,8 @@ def for_people() -> Iterator[None]:
         raise NotFound(str(error)) from error
     except storage.errors.AlreadyThere as error:
         raise AlreadyThere(str(error)) from error
+    except storage.errors.NotAllowed as error:
+        raise NotAllowed(str(error)) from error
     except (StoreUnavailable, EngineGone, EngineAway) as error:
         raise Unavailable(str(error)) from error
     except (ContextOverflow, IngestError, OriginalUnreadable) as error:

@@ -17,14 +17,18 @@ PER_MINUTE = 240
 
 
 def make_key(
-    store: Store, name: str, scopes: Sequence[Scope], per_minute: int = PER_MINUTE
+    store: Store, name: str, scopes: Sequence[Scope], per_minute: int = PER_MINUTE, user: str | None = None
 ) -> tuple[KeyRow, str]:
-    """A new key and its secret, which cannot be had again. Raises AlreadyThere."""
+    """A new key and its secret, which cannot be had again. user: whose it is.
+
+    Raises AlreadyThere; NotFound if there is no such user.
+    """
     if not name.strip():
         raise AttestError("a key needs a name, which says who has it")
     secret = PREFIX + secrets.token_urlsafe(32)
     with for_people():
-        return store.keys.add(name.strip(), digest_of(secret), scopes, per_minute), secret
+        user_id = None if user is None else store.users.get(user).id
+        return store.keys.add(name.strip(), digest_of(secret), scopes, per_minute, user_id), secret
 
 
 def digest_of(secret: str) -> str:

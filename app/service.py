@@ -4,19 +4,21 @@ Opens the store at once and the models when they are first needed (or in the bac
 Lower rooms' errors leave as AttestError.
 """
 
-import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from app.accounts.accounts import Accounts
+from app.accounts.registration import registration
 from app.answering.answer import Answer, AnswerEvent, Mode, Rect
 from app.answering.asking import Asker
 from app.answering.conversations import Conversations
-from app.errors import AttestError, NothingToAsk, NotReady, for_people
+from app.errors import AttestError, NothingToAsk, for_people
 from app.evidence.attribution import passage_rectangles
 from app.evidence.citing import Presented, present
 from app.library.adding import Added, add_file
@@ -30,12 +32,13 @@ from app.library.views import (
     WorkerStatus,
     document_view,
 )
+from app.models import Models
 from app.profiles import profile as known_profile
 from app.settings import Settings
-from engine.choice import Choice
 from engine.protocol import Embedder, Engine
 from ingest.document import DRAWN
 from ingest.render import render_page
+from storage.grants import LOCAL, Viewer
 from storage.records import (
     PROFILES,
     CollectionRow,
@@ -46,7 +49,10 @@ from storage.records import (
 )
 from storage.store import Store
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from app.accounts.provider import Provider
+
+MOST_VIEWS = 256  # of users, that are kept ready
 
 
 class Service:
@@ -59,25 +65,45 @@ class Service:
     def __init__(self, settings: Settings, *, shared: bool = True) -> None:
         self.settings = settings
         with for_people():
-            self.store = Store.open(settings.home)
-        self.conversations = Conversations(self.store)
-        self._choice = Choice(
-            settings.home,
-            settings.model,
-            settings.embedder,
-            settings.device,
-            settings.quantisation,
-            settings.memory_format,
-            settings.backend,
-            settings.adapter,
-        )
-        self._shared = self._choice.share() if shared else None
-        self._lock = threading.Lock()
-        self._engine: Engine | None = None
-        self._embedder: Embedder | None = None
-        self._asker: Asker | None = None
-        self._failure: str | None = None
+            self._see(Store.open(settings.home))
+        self.accounts = Accounts(self.store)
+        self.provider = self._find_provider()
+        self._models = Models(settings, self.store, shared=shared)
         self._pace = Pace()
+        self._views: OrderedDict[tuple[int | None, str, str], Self] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def _find_provider(self) -> "Provider | None":
+        registered = registration(self.settings)
+        if registered is None:
+            return None
+        from app.accounts.provider import Provider
+
+        return Provider(registered)
+
+    def _see(self, store: Store) -> None:
+        """All that is made of the store, and with it bound to whoever sees it."""
+        self.store = store
+        self.conversations = Conversations(store)
+
+    def as_user(self, viewer: Viewer) -> Self:
+        """The same service as `viewer` may see it. It is not to be closed."""
+        if viewer is LOCAL:
+            return self
+        key = (viewer.user, viewer.name, viewer.through)
+        with self._lock:
+            if key not in self._views:
+                self._views[key] = self._seen_by(viewer)
+            self._views.move_to_end(key)
+            if len(self._views) > MOST_VIEWS:
+                self._views.popitem(last=False)
+            return self._views[key]
+
+    def _seen_by(self, viewer: Viewer) -> Self:
+        seen = type(self).__new__(type(self))  # not a copy: what `_see` does not bind must not be there
+        seen.settings, seen._models, seen._pace = self.settings, self._models, self._pace
+        seen._see(self.store.seen_by(viewer))
+        return seen
 
     def __enter__(self) -> Self:
         return self
@@ -85,8 +111,7 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._shared is not None:
-            self._shared.close()
+        self._models.close()
         self.store.close()
 
     # -- models
@@ -97,78 +122,30 @@ class Service:
 
     def engine(self) -> Engine:
         """Loaded on first use, here or by the process that has it. Raises NotReady."""
-        with self._lock:
-            if self._engine is None:
-                with self._loading():
-                    self._engine = self._load_engine()
-            return self._engine
+        return self._models.engine()
 
     def embedder(self) -> Embedder:
         """Loaded on first use. Raises NotReady."""
-        with self._lock:
-            if self._embedder is None:
-                with self._loading():
-                    self._embedder = self._choice.load_embedder()
-            return self._embedder
-
-    def _load_engine(self) -> Engine:
-        if self._shared is None:
-            return self._choice.load_engine()
-        log.info("%s answers", self._shared.info.model)  # asking for its name waits until it can
-        return self._shared
-
-    @contextmanager
-    def _loading(self) -> Iterator[None]:
-        try:
-            with for_people():
-                yield
-        except AttestError as error:
-            self._failure = str(error)
-            raise NotReady(str(error)) from error
-        self._failure = None
+        return self._models.embedder()
 
     def asker(self) -> Asker:
-        engine = self.engine()
-        with self._lock, for_people():
-            if self._asker is None:
-                self._asker = Asker(
-                    self.store, engine, self.embedder, recalling=self.settings.retrieval == "recall"
-                )
-            return self._asker
+        return self._models.asker(self.store)
 
     def warm(self) -> threading.Thread:
         """Load the models in the background; `engine_status` says how that goes.
 
         Whether this process owns the engine is settled when it returns.
         """
-        if self._shared is not None:
-            self._shared.claim()
-
-        def load() -> None:
-            try:
-                self.asker()
-                self.embedder()
-            except AttestError as error:
-                log.error("%s", error)
-
-        thread = threading.Thread(target=load, daemon=True)
-        thread.start()
-        return thread
+        return self._models.warm()
 
     def engine_status(self) -> EngineStatus:
-        if self._engine is None or self._embedder is None:
-            message = self._failure or f"loading the model {self.settings.model}"
-            return EngineStatus(False, self.settings.model, "", "", "", "", message)
-        info = self._engine.info
-        return EngineStatus(
-            True, info.model, info.backend, info.quantisation, info.device, info.device_reason, "ready"
-        )
+        return self._models.status()
 
     # -- collections and documents
 
     def collections(self) -> list[CollectionRow]:
         with for_people():
-            return self.store.collections.list(self._fingerprint())
+            return self.store.collections.list(self._models.fingerprint())
 
     def profiles(self) -> dict[str, Profile]:
         """The collections' names, in order, with the kind of their documents."""
@@ -206,6 +183,8 @@ class Service:
         """
         self.have_collection(collection, profile)
         collection = collection.strip()
+        with for_people():
+            self.store.collections.id_of(collection, "editor")
         return [
             add_file(self.store, path, collection, memories=memories, stays=stays, passwords=passwords)
             for path in paths
@@ -213,19 +192,21 @@ class Service:
 
     def documents(self, collection: str | None, limit: int = 1000) -> list[DocumentView]:
         with for_people():
-            rows = self.store.documents.list(collection, limit=limit, fingerprint_id=self._fingerprint())
+            rows = self.store.documents.list(
+                collection, limit=limit, fingerprint_id=self._models.fingerprint()
+            )
         return [document_view(row, collection) for row in rows]
 
     def document_listing(self, collection: str, first: int, count: int) -> DocumentListing:
         with for_people():
             page = self.store.listing.page(collection, first, count)
-            rows = self.store.documents.of_ids(page.ids, self._fingerprint())
+            rows = self.store.documents.of_ids(page.ids, self._models.fingerprint())
         views = [document_view(rows[key], collection) for key in page.ids if key in rows]
         return DocumentListing(views, page.first, page.total, page.askable, page.busy)
 
     def document(self, document_id: str) -> DocumentView:
         with for_people():
-            view = document_view(self.store.documents.get(document_id, self._fingerprint()))
+            view = document_view(self.store.documents.get(document_id, self._models.fingerprint()))
             return replace(view, recognised=self.store.documents.confidences(document_id))
 
     def versions(self, document_id: str) -> list[VersionRow]:
@@ -237,8 +218,7 @@ class Service:
     def delete_document(self, document_id: str) -> Receipt:
         with for_people():
             receipt = self.store.documents.delete(document_id)
-        if self._asker is not None:
-            self._asker.memories.forget()
+        self._models.forget()
         return receipt
 
     def cancel_document(self, document_id: str) -> None:
@@ -250,7 +230,14 @@ class Service:
     def original(self, document_id: str) -> Original:
         with for_people():
             row = self.store.documents.get(document_id)
-            return Original(self.store.documents.original(document_id), row.name)
+            path = self.store.documents.original(document_id)
+            self.store.trail.note("exported", document=document_id, bytes=row.bytes)
+            return Original(path, row.name)
+
+    def report_taken(self, answer_id: int, size: int) -> None:
+        """Note that the report of a kept answer leaves; size: its bytes."""
+        with for_people():
+            self.store.trail.note("exported", answer=answer_id, bytes=size)
 
     # -- questions
 
@@ -274,6 +261,14 @@ class Service:
             raise AttestError("the question is empty")
         if mode != "none":
             self._check_askable(collection)
+        with for_people():
+            if self.store.viewer.user is not None or self.store.collections.has(collection):
+                self.store.trail.note(
+                    "asked",
+                    collection=self.store.collections.id_of(collection),
+                    mode=mode,
+                    characters=len(question),
+                )
         asker = self.asker()
         with for_people():
             stream = asker.ask(
@@ -327,6 +322,7 @@ class Service:
         with for_people():
             document = self.store.documents.get(document_id)
             row = self.store.documents.page(document_id, page)
+            self.store.trail.note("page read", document=document_id, page=page, as_picture=False)
         return PageView(
             document_id,
             document.name,
@@ -343,13 +339,15 @@ class Service:
 
     def page_png(self, document_id: str, page: int, width_px: int) -> bytes:
         """The page's picture, drawn once and kept until the document is deleted."""
-        picture = self.store.images.path(document_id, page, width_px)
-        if picture.is_file():
-            return picture.read_bytes()
         with for_people():
+            picture = self.store.images.path(document_id, page, width_px)
+            if picture.is_file():
+                self.store.trail.note("page read", document=document_id, page=page, as_picture=True)
+                return picture.read_bytes()
             self.store.documents.page(document_id, page)
             png = render_page(self.store.documents.readable(document_id), page, width_px)
             self.store.images.keep(document_id, page, width_px, png)
+            self.store.trail.note("page read", document=document_id, page=page, as_picture=True)
         return png
 
     def rectangles(self, document_id: str, page: int, spans: Sequence[tuple[int, int]]) -> list[list[Rect]]:
@@ -370,6 +368,3 @@ class Service:
     def jobs(self, limit: int = 100) -> list[JobRow]:
         with for_people():
             return self.store.jobs.list(limit=limit)
-
-    def _fingerprint(self) -> str | None:
-        return None if self._engine is None else self._engine.fingerprint.id

@@ -6,10 +6,12 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 import click
+import psutil
 import uvicorn
 
 from app.api.server import api_routes
@@ -17,36 +19,69 @@ from app.errors import AttestError
 from app.service import Service
 from app.settings import Settings
 from app.supervisor import Supervisor
+from app.web.security import LOOPBACK_HOSTS
 from app.web.server import build_app
 
 log = logging.getLogger(__name__)
 
 SAMPLES = {"Sample contracts": "legal", "Sample guidance": "medical"}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - only where there are users
 
 
-def serve(settings: Settings, host: str, port: int, workers: int, samples: bool) -> None:
-    """Run until interrupted. Raises AttestError if the address cannot be taken."""
-    if host not in LOOPBACK:
-        raise AttestError(
-            f"serving on {host} would show these documents to other machines, and there are no user accounts "
-            "yet; use 127.0.0.1"
-        )
+def serve(
+    settings: Settings, host: str, port: int, workers: int, samples: bool, names: Sequence[str] = ()
+) -> None:
+    """Run until interrupted. names: by which it may be called, besides its own addresses.
+
+    Raises AttestError if the address cannot be taken, or is not this machine's own while there are no users.
+    """
     # uvicorn ends in order and then raises the signal again, which must not skip what is closed below
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with Service(settings) as service, contextlib.suppress(KeyboardInterrupt):
+        check_address(service, host)
         if samples:
             add_samples(service)
         listener = _listen(host, port)
         port = listener.getsockname()[1]
         # before the models are loaded, for which a page should not wait
-        app = build_app(service, routes=api_routes(service))
+        allowed = known_as(host, names)
+        app = build_app(service, routes=api_routes(service), allowed_hosts=allowed)
         service.warm()
         with Supervisor(settings, workers):
             shown = f"[{host}]" if ":" in host else host
             click.echo(f"Attest is ready at http://{shown}:{port}", err=True)
             config = uvicorn.Config(app, log_level="warning", access_log=False)
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def check_address(service: Service, host: str) -> None:
+    """Raises AttestError if other machines would see the documents of a home without users."""
+    if host in LOOPBACK:
+        return
+    if not service.accounts.demanded():
+        raise AttestError(
+            f"serving on {host} would show these documents to other machines, and nobody has to sign in; "
+            "add a user first (`attest users add NAME`), or use 127.0.0.1"
+        )
+    click.echo(
+        "passwords and documents travel unencrypted from here; put a proxy that speaks https in front of it "
+        "(docs/users.md)",
+        err=True,
+    )
+
+
+def known_as(host: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The names and addresses by which a browser may call, as its Host header has them."""
+    if host in LOOPBACK and not names:
+        return LOOPBACK_HOSTS
+    found = [host]
+    if host in EVERY_ADDRESS:
+        found = [socket.gethostname()]
+        for addresses in psutil.net_if_addrs().values():
+            found += [each.address for each in addresses if each.family in (socket.AF_INET, socket.AF_INET6)]
+    short = (name.partition("%")[0] for name in (*found, *names))
+    return (*LOOPBACK_HOSTS, *(f"[{name}]" if ":" in name else name for name in short if name))
 
 
 def add_samples(service: Service) -> None:

@@ -11,11 +11,21 @@
 | memory_format  | ATTEST_MEMORY_FORMAT | default                |
 | adapter        | ATTEST_ADAPTER       | auto                   |
 | retrieval      | ATTEST_RETRIEVAL     | recall                 |
+
+For signing in at a provider (`app.accounts.registration`), all empty:
+
+| setting                 | environment                    |
+|-------------------------|--------------------------------|
+| oidc_issuer             | ATTEST_OIDC_ISSUER             |
+| oidc_client_id          | ATTEST_OIDC_CLIENT_ID          |
+| oidc_client_secret      | ATTEST_OIDC_CLIENT_SECRET      |
+| oidc_client_secret_file | ATTEST_OIDC_CLIENT_SECRET_FILE |
+| oidc_address            | ATTEST_OIDC_ADDRESS            |
 """
 
 import os
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -33,7 +43,8 @@ class Settings:
     """model, embedder: built-in name, path or hub id. device: auto, cpu or cuda. quantisation: none, 8bit
     or 4bit. memory_format: default, paper, or JSON fields of `engine.format.MemoryFormat`. backend: auto,
     torch or llamacpp; see `engine.opening`. adapter: auto, none, or a folder of peft. retrieval: recall (the
-    model's own queries order what the search finds, see `app.answering.recalling`) or search alone.
+    model's own queries order what the search finds, see `app.answering.recalling`) or search alone. oidc: who
+    the provider is at which users may sign in, see `app.accounts.provider`.
     """
 
     home: Path
@@ -45,6 +56,11 @@ class Settings:
     backend: Backend = "auto"
     adapter: str = "auto"
     retrieval: Retrieval = "recall"
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    oidc_client_secret_file: str = ""
+    oidc_address: str = ""
 
     @property
     def model_cache(self) -> Path:

@@ -13,8 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage.codec import clean
+from storage.conversations import seen
 from storage.database import Database
 from storage.errors import AnswerNotFound, ConversationNotFound, DocumentNotFound
+from storage.grants import Viewer
 from storage.records import AnswerRow, AnswerSource, NewAnswer
 from storage.schema import AnswerDocument, Collection, Conversation, Document, KeptAnswer
 
@@ -22,8 +24,9 @@ from storage.schema import AnswerDocument, Collection, Conversation, Document, K
 class Answers:
     """The table of answers, with the documents that they name."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, viewer: Viewer) -> None:
         self._database = database
+        self._viewer = viewer
 
     def keep(self, conversation_id: int, answer: NewAnswer) -> int:
         """Returns its id. Raises ConversationNotFound; DocumentNotFound if a source was deleted meanwhile."""
@@ -41,10 +44,10 @@ class Answers:
             "created_at": now,
         }
         with self._database.write() as connection:
-            changed = sa.update(Conversation).where(Conversation.id == conversation_id)
+            changed = sa.update(Conversation).where(Conversation.id == conversation_id, seen(self._viewer))
             if not connection.execute(changed.values(changed_at=now)).rowcount:
                 raise ConversationNotFound(f"there is no conversation {conversation_id}; begin a new one")
-            _check_documents(connection, answer.documents)
+            _check_documents(connection, self._viewer, answer.documents)
             made = connection.execute(sa.insert(KeptAnswer).values(row).returning(KeptAnswer.id)).scalar_one()
             _name_documents(connection, made, answer.documents)
         return made
@@ -80,12 +83,12 @@ class Answers:
             sa.select(KeptAnswer, Collection.name.label("collection"))
             .join(Conversation, Conversation.id == KeptAnswer.conversation_id)
             .join(Collection, Collection.id == Conversation.collection_id)
-            .where(where)
+            .where(where, seen(self._viewer))
             .order_by(KeptAnswer.id)
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-            sources = _sources(connection, [row.id for row in rows])
+            sources = _sources(connection, self._viewer, [row.id for row in rows])
         return [
             AnswerRow(
                 **{
@@ -98,14 +101,15 @@ class Answers:
         ]
 
     def _change(self, answer_id: int, **values: Any) -> None:
-        change = sa.update(KeptAnswer).where(KeptAnswer.id == answer_id).values(**values)
+        mine = sa.select(Conversation.id).where(seen(self._viewer))
+        change = sa.update(KeptAnswer).where(KeptAnswer.id == answer_id, KeptAnswer.conversation_id.in_(mine))
         with self._database.write() as connection:
-            if not connection.execute(change).rowcount:
+            if not connection.execute(change.values(**values)).rowcount:
                 raise _missing(answer_id)
 
 
-def _check_documents(connection: sa.Connection, documents: Sequence[str]) -> None:
-    query = sa.select(Document.id).where(Document.id.in_(documents))
+def _check_documents(connection: sa.Connection, viewer: Viewer, documents: Sequence[str]) -> None:
+    query = sa.select(Document.id).where(Document.id.in_(documents), viewer.documents(Document.id))
     gone = set(documents) - set(connection.execute(query).scalars())
     if gone:
         raise DocumentNotFound(f"document {min(gone)} was deleted; ask again without it")
@@ -120,10 +124,18 @@ def _name_documents(connection: sa.Connection, answer_id: int, documents: Sequen
         connection.execute(sa.insert(AnswerDocument), rows)
 
 
-def _sources(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[AnswerSource]]:
+def _sources(connection: sa.Connection, viewer: Viewer, ids: Sequence[int]) -> dict[int, list[AnswerSource]]:
+    """A document that the viewer does not see any more is as one that was deleted."""
+    here = sa.and_(Document.id == AnswerDocument.document_id, viewer.documents(Document.id))
     query = (
-        sa.select(AnswerDocument, Document.name, Document.sha256)
-        .join(Document, Document.id == AnswerDocument.document_id, isouter=True)
+        sa.select(
+            AnswerDocument.answer_id,
+            Document.id.label("document_id"),
+            Document.name,
+            Document.sha256,
+            AnswerDocument.deleted_at,
+        )
+        .join(Document, here, isouter=True)
         .where(AnswerDocument.answer_id.in_(ids))
         .order_by(AnswerDocument.answer_id, AnswerDocument.number)
     )

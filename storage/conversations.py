@@ -1,6 +1,7 @@
 """Conversations: named threads of kept answers about one collection, found again by their words.
 
-Deleting one is as total as deleting a document: its rows are overwritten, in the file and in its log.
+A user sees their own, about collections that were granted. Deleting one is as total as deleting a document:
+its rows are overwritten, in the file and in its log.
 """
 
 import time
@@ -12,9 +13,10 @@ from storage.codec import clean
 from storage.collections import collection_id_of
 from storage.database import Database
 from storage.errors import ConversationNotFound
+from storage.grants import Viewer
 from storage.records import ConversationRow
 from storage.removal import Remover
-from storage.schema import Collection, Conversation, KeptAnswer
+from storage.schema import Collection, Conversation, KeptAnswer, User
 
 TITLE = 120  # most characters of a title
 
@@ -22,17 +24,18 @@ TITLE = 120  # most characters of a title
 class Conversations:
     """The table of conversations."""
 
-    def __init__(self, database: Database, remover: Remover) -> None:
+    def __init__(self, database: Database, viewer: Viewer, remover: Remover) -> None:
         self._database = database
+        self._viewer = viewer
         self._remover = remover
 
-    def start(self, collection: str, title: str, owner: str | None = None) -> ConversationRow:
-        """Raises CollectionNotFound."""
+    def start(self, collection: str, title: str) -> ConversationRow:
+        """It is the viewer's. Raises CollectionNotFound."""
         now = time.time()
         with self._database.write() as connection:
             row = {
-                "collection_id": collection_id_of(connection, collection),
-                "owner": owner,
+                "collection_id": collection_id_of(connection, collection, self._viewer),
+                "user_id": self._viewer.user,
                 "title": _titled(title),
                 "created_at": now,
                 "changed_at": now,
@@ -45,7 +48,8 @@ class Conversations:
     def get(self, conversation_id: int) -> ConversationRow:
         """Raises ConversationNotFound."""
         with self._database.read() as connection:
-            row = connection.execute(_described().where(Conversation.id == conversation_id)).one_or_none()
+            query = _described().where(Conversation.id == conversation_id, seen(self._viewer))
+            row = connection.execute(query).one_or_none()
         if row is None:
             raise _missing(conversation_id)
         return ConversationRow(**row._mapping)
@@ -55,7 +59,6 @@ class Conversations:
         collection: str | None = None,
         *,
         text: str | None = None,
-        owner: str | None = None,
         limit: int = 100,
         offset: int = 0,
     ) -> List[ConversationRow]:
@@ -63,9 +66,7 @@ class Conversations:
 
         Raises CollectionNotFound.
         """
-        query = _described()
-        if owner is not None:
-            query = query.where(Conversation.owner == owner)
+        query = _described().where(seen(self._viewer))
         if text:
             words = clean(text)
             said = sa.or_(
@@ -79,13 +80,15 @@ class Conversations:
         query = query.order_by(Conversation.changed_at.desc(), Conversation.id.desc())
         with self._database.read() as connection:
             if collection is not None:
-                query = query.where(Conversation.collection_id == collection_id_of(connection, collection))
+                query = query.where(
+                    Conversation.collection_id == collection_id_of(connection, collection, self._viewer)
+                )
             found = connection.execute(query.limit(limit).offset(offset)).all()
         return [ConversationRow(**row._mapping) for row in found]
 
     def rename(self, conversation_id: int, title: str) -> None:
         """Raises ConversationNotFound."""
-        change = sa.update(Conversation).where(Conversation.id == conversation_id)
+        change = sa.update(Conversation).where(Conversation.id == conversation_id, seen(self._viewer))
         with self._database.write() as connection:
             changed = connection.execute(change.values(title=_titled(title))).rowcount
         if not changed:
@@ -97,12 +100,17 @@ class Conversations:
             answers = connection.execute(
                 sa.select(sa.func.count()).where(KeptAnswer.conversation_id == conversation_id)
             ).scalar_one()
-            gone = sa.delete(Conversation).where(Conversation.id == conversation_id)
+            gone = sa.delete(Conversation).where(Conversation.id == conversation_id, seen(self._viewer))
             if not connection.execute(gone).rowcount:  # its answers cascade
                 raise _missing(conversation_id)
             self._remover.note_rows(connection)
         self._remover.finish()
         return answers
+
+
+def seen(viewer: Viewer) -> sa.ColumnElement[bool]:
+    """Whether a conversation is the viewer's to see and to change."""
+    return sa.and_(viewer.own(Conversation.user_id), viewer.collections(Conversation.collection_id))
 
 
 def _described() -> sa.Select[tuple[int, str, str | None, str, float, float, int]]:
@@ -111,15 +119,19 @@ def _described() -> sa.Select[tuple[int, str, str | None, str, float, float, int
         .where(KeptAnswer.conversation_id == Conversation.id, KeptAnswer.beside.is_(None))
         .scalar_subquery()
     )
-    return sa.select(
-        Conversation.id,
-        Collection.name.label("collection"),
-        Conversation.owner,
-        Conversation.title,
-        Conversation.created_at,
-        Conversation.changed_at,
-        answers.label("answers"),
-    ).join(Collection, Collection.id == Conversation.collection_id)
+    return (
+        sa.select(
+            Conversation.id,
+            Collection.name.label("collection"),
+            User.name.label("owner"),
+            Conversation.title,
+            Conversation.created_at,
+            Conversation.changed_at,
+            answers.label("answers"),
+        )
+        .join(Collection, Collection.id == Conversation.collection_id)
+        .join(User, User.id == Conversation.user_id, isouter=True)
+    )
 
 
 def _titled(title: str) -> str:

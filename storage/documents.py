@@ -18,7 +18,8 @@ from storage import jobs as queue
 from storage.codec import clean, pack_warning, unpack_warnings
 from storage.collections import collection_id_of
 from storage.database import Database
-from storage.errors import DocumentNotFound
+from storage.errors import DocumentNotFound, NotAllowed
+from storage.grants import Viewer
 from storage.originals import Content, Originals
 from storage.pages import Pages
 from storage.records import (
@@ -32,8 +33,9 @@ from storage.records import (
     Receipt,
 )
 from storage.removal import Remover
-from storage.schema import Bank, Collection, CollectionDocument, Document, Job, Memory
+from storage.schema import Bank, Collection, CollectionDocument, Document, Job, Memory, Source
 from storage.sources import Seen, path_key
+from storage.trail import Trail
 
 INGEST_PRIORITY = 10  # before memories: a document is answerable without them
 _ID_DIGITS = 16
@@ -42,8 +44,18 @@ _ID_DIGITS = 16
 class Documents:
     """The table of documents, with their originals."""
 
-    def __init__(self, database: Database, originals: Originals, pages: Pages, remover: Remover) -> None:
+    def __init__(
+        self,
+        database: Database,
+        viewer: Viewer,
+        trail: Trail,
+        originals: Originals,
+        pages: Pages,
+        remover: Remover,
+    ) -> None:
         self._database = database
+        self._viewer = viewer
+        self._trail = trail
         self._originals = originals
         self._pages = pages
         self._remover = remover
@@ -63,18 +75,19 @@ class Documents:
 
         Returns the document and whether there is work to do: False if the same bytes are in the store
         already (they are put into `collection` too), unless their ingest failed or was cancelled, which
-        queues it again; but not if it failed because these very `readers` cannot read the content.
+        queues it again; but not if it failed because these very `readers` cannot read the content. To a user
+        who did not see those bytes before they are new.
 
         stays: the file stays at `path`, unlike an upload: the path is remembered, and other content that is
             added from there later is a new version of it.
         readable: a copy of a locked file that is not locked, to be kept beside it and read in its place. What
             could not be read without it is read again.
 
-        Raises OriginalUnreadable, CollectionNotFound, DiskFull.
+        Raises OriginalUnreadable, CollectionNotFound, NotAllowed, DiskFull.
         """
         seen = Seen(path_key(path), *self._originals.look(path)) if stays else None
         with self._database.read() as connection:
-            collection_id = collection_id_of(connection, collection)
+            collection_id = collection_id_of(connection, collection, self._viewer, "editor")
         content = self._originals.identify(path)
         if readable is not None:
             readers = None
@@ -84,23 +97,26 @@ class Documents:
                 known = _by_content(connection, content)
                 if known is not None:
                     created = self._again(connection, known, collection_id, path, seen, memories, readers)
-                    return _describe(connection, [known], None)[0], created
+                    self._note_added(connection, known, collection_id, content)
+                    return _describe(connection, self._viewer, [known], None)[0], created
         with self._originals.copied(path) as (content, copy), self._database.write() as connection:
             with files.in_our_words("the store of originals"):
                 self._originals.settle(copy, content.sha256)
             known = _by_content(connection, content)  # another process may have been first
             if known is not None:
                 created = self._again(connection, known, collection_id, path, seen, memories, readers)
-                return _describe(connection, [known], None)[0], created
+                self._note_added(connection, known, collection_id, content)
+                return _describe(connection, self._viewer, [known], None)[0], created
             document_id = self._insert(connection, content, name or path.name)
             _link(connection, document_id, collection_id, seen)
             self._enqueue(connection, document_id, collection_id, path, memories)
-            return _describe(connection, [document_id], None)[0], True
+            self._note_added(connection, document_id, collection_id, content)
+            return _describe(connection, self._viewer, [document_id], None)[0], True
 
     def get(self, document_id: str, fingerprint_id: str | None = None) -> DocumentRow:
         """Raises DocumentNotFound."""
         with self._database.read() as connection:
-            found = _describe(connection, [document_id], fingerprint_id)
+            found = _describe(connection, self._viewer, [document_id], fingerprint_id)
         if not found:
             raise _missing(document_id)
         return found[0]
@@ -110,7 +126,7 @@ class Documents:
     ) -> dict[str, DocumentRow]:
         """Those of the documents that exist, by id; a handful of queries whatever their number."""
         with self._database.read() as connection:
-            rows = _describe(connection, document_ids, fingerprint_id)
+            rows = _describe(connection, self._viewer, document_ids, fingerprint_id)
         return {row.id: row for row in rows}
 
     def list(
@@ -126,18 +142,20 @@ class Documents:
         with self._database.read() as connection:
             query = (
                 sa.select(Document.id)
-                .where(*_matching(connection, collection, text))
+                .where(*_matching(connection, self._viewer, collection, text))
                 .order_by(Document.created_at.desc(), Document.id)
                 .limit(limit)
                 .offset(offset)
             )
-            return _describe(connection, connection.execute(query).scalars().all(), fingerprint_id)
+            return _describe(
+                connection, self._viewer, connection.execute(query).scalars().all(), fingerprint_id
+            )
 
     def count(self, collection: str | None = None, *, text: str | None = None) -> int:
         """How many documents `list` has in all. Raises CollectionNotFound."""
         with self._database.read() as connection:
-            query = sa.select(sa.func.count(Document.id)).where(*_matching(connection, collection, text))
-            return connection.execute(query).scalar_one()
+            matching = _matching(connection, self._viewer, collection, text)
+            return connection.execute(sa.select(sa.func.count(Document.id)).where(*matching)).scalar_one()
 
     def original(self, document_id: str) -> Path:
         """The file as it was given. Raises DocumentNotFound."""
@@ -189,6 +207,7 @@ class Documents:
 
         Raises DocumentNotFound.
         """
+        self._viewer.must_be_local()
         warning = pack_warning(DocumentWarning(page, message))
         with self._database.write() as connection:
             warnings = connection.execute(
@@ -216,12 +235,45 @@ class Documents:
         return self._pages.get(document_id, number)
 
     def delete(self, document_id: str) -> Receipt:
-        """Remove a document wholly, see `storage.removal`. Raises DocumentNotFound."""
-        return self._remover.delete(document_id)
+        """Remove a document wholly, see `storage.removal`.
+
+        What a user deletes leaves the collections that they may edit, and goes wholly if no other holds it.
+        Raises DocumentNotFound, NotAllowed.
+        """
+        if self._viewer.user is not None:
+            with self._database.write() as connection:
+                left = self._taken_out(connection, document_id)
+            if left is not None:
+                return left
+        receipt = self._remover.delete(document_id)
+        self._trail.note("deleted", document=document_id, rows=receipt.rows, bytes=receipt.bytes_freed)
+        return receipt
+
+    def _taken_out(self, connection: sa.Connection, document_id: str) -> Receipt | None:
+        """Take a document out of the collections that the user may edit; None if no other holds it."""
+        if not _describe(connection, self._viewer, [document_id], None):
+            raise _missing(document_id)
+        here, editable = CollectionDocument.document_id == document_id, self._viewer.collections
+        mine = editable(CollectionDocument.collection_id, "editor")
+        if connection.execute(sa.select(CollectionDocument).where(here, mine)).first() is None:
+            raise NotAllowed(f"you may read document {document_id}, but not delete it")
+        if connection.execute(sa.select(CollectionDocument).where(here, ~mine)).first() is None:
+            return None
+        paths = sa.delete(Source).where(
+            Source.document_id == document_id, editable(Source.collection_id, "editor")
+        )
+        rows = connection.execute(paths).rowcount
+        rows += connection.execute(sa.delete(CollectionDocument).where(here, mine)).rowcount
+        epochs.visibility_changed(connection)
+        self._trail.add(connection, "deleted", document=document_id, rows=rows, bytes=0)
+        return Receipt(document_id, rows, vectors=0, memories=0, files=0, bytes_freed=0)
 
     def _sha256(self, document_id: str) -> str:
+        query = sa.select(Document.sha256).where(
+            Document.id == document_id, self._viewer.documents(Document.id)
+        )
         with self._database.read() as connection:
-            sha256 = connection.execute(sa.select(Document.sha256).where(Document.id == document_id)).scalar()
+            sha256 = connection.execute(query).scalar()
         if sha256 is None:
             raise _missing(document_id)
         return sha256
@@ -253,6 +305,8 @@ class Documents:
         memories: bool,
         readers: str | None,
     ) -> bool:
+        shown = (Document.id == document_id, self._viewer.documents(Document.id))
+        known = connection.execute(sa.select(Document.id).where(*shown)).first() is not None
         _link(connection, document_id, collection_id, seen)
         restarted = queue.restart_document(
             connection,
@@ -261,7 +315,14 @@ class Documents:
         )
         if restarted:
             self._enqueue(connection, document_id, collection_id, path, memories)
-        return restarted
+        return restarted or not known
+
+    def _note_added(
+        self, connection: sa.Connection, document_id: str, collection_id: int, content: Content
+    ) -> None:
+        self._trail.add(
+            connection, "added", document=document_id, collection=collection_id, bytes=content.bytes
+        )
 
     def _enqueue(
         self, connection: sa.Connection, document_id: str, collection_id: int, path: Path, memories: bool
@@ -278,6 +339,7 @@ class Documents:
         )
 
     def _update(self, document_id: str, **values: Any) -> None:
+        self._viewer.must_be_local()
         with self._database.write() as connection:
             before = connection.execute(sa.select(Document.status).where(Document.id == document_id)).scalar()
             if before is None:
@@ -310,13 +372,13 @@ def _link(connection: sa.Connection, document_id: str, collection_id: int, seen:
 
 
 def _matching(
-    connection: sa.Connection, collection: str | None, text: str | None
+    connection: sa.Connection, viewer: Viewer, collection: str | None, text: str | None
 ) -> List[sa.ColumnElement[bool]]:
     """Conditions on documents. Raises CollectionNotFound."""
-    conditions: List[sa.ColumnElement[bool]] = []
+    conditions: List[sa.ColumnElement[bool]] = [viewer.documents(Document.id)]
     if collection is not None:
         members = sa.select(CollectionDocument.document_id).where(
-            CollectionDocument.collection_id == collection_id_of(connection, collection)
+            CollectionDocument.collection_id == collection_id_of(connection, collection, viewer)
         )
         conditions.append(Document.id.in_(members))
     if text:
@@ -327,11 +389,18 @@ def _matching(
     return conditions
 
 
-def _describe(connection: sa.Connection, ids: Sequence[str], fingerprint_id: str | None) -> List[DocumentRow]:
+def _describe(
+    connection: sa.Connection, viewer: Viewer, ids: Sequence[str], fingerprint_id: str | None
+) -> List[DocumentRow]:
     """Rows in the order of `ids`, by five queries whatever their number."""
-    rows = {row.id: row for row in connection.execute(sa.select(Document).where(Document.id.in_(ids)))}
+    seen = sa.select(Document).where(Document.id.in_(ids), viewer.documents(Document.id))
+    rows = {row.id: row for row in connection.execute(seen)}
     jobs: dict[str, JobRow] = {}
-    active = sa.select(Job).where(Job.document_id.in_(ids), Job.status.in_(("queued", "running")))
+    active = sa.select(Job).where(
+        Job.document_id.in_(ids),
+        Job.status.in_(("queued", "running")),
+        viewer.collections(Job.collection_id),
+    )
     for row in connection.execute(active.order_by(Job.id)):
         jobs[row.document_id] = leases.job_row(row)
     memories: dict[str, int] = {}
@@ -349,12 +418,12 @@ def _describe(connection: sa.Connection, ids: Sequence[str], fingerprint_id: str
     linked = (
         sa.select(CollectionDocument.document_id, Collection.name)
         .join(Collection, Collection.id == CollectionDocument.collection_id)
-        .where(CollectionDocument.document_id.in_(ids))
+        .where(CollectionDocument.document_id.in_(ids), viewer.collections(Collection.id))
         .order_by(Collection.name)
     )
     for document_id, name in connection.execute(linked):
         collections.setdefault(document_id, []).append(name)
-    found = sources.of_documents(connection, list(rows))
+    found = sources.of_documents(connection, viewer, list(rows))
     return [
         DocumentRow(
             **{

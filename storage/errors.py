@@ -9,10 +9,13 @@ StorageError
 │   ├── BankNotFound
 │   ├── ConversationNotFound
 │   ├── AnswerNotFound
-│   └── KeyNotFound
+│   ├── KeyNotFound
+│   └── UserNotFound
 ├── AlreadyThere
 │   ├── CollectionExists
-│   └── KeyExists
+│   ├── KeyExists
+│   └── UserExists
+├── NotAllowed           what is seen may not be changed by whoever asks
 ├── OriginalUnreadable   a file to be added cannot be read
 ├── InvalidPage          a page's boxes do not fit its text
 ├── InvalidReference     a reference's span, arrays or vector do not fit its page, its tokens or one another
@@ -61,6 +64,10 @@ class KeyNotFound(NotFound):
     """No key of that name."""
 
 
+class UserNotFound(NotFound):
+    """No user of that name."""
+
+
 class BankNotFound(NotFound):
     """No bank of that fingerprint."""
 
@@ -83,6 +90,14 @@ class CollectionExists(AlreadyThere):
 
 class KeyExists(AlreadyThere):
     """A key of that name is there already, or was."""
+
+
+class UserExists(AlreadyThere):
+    """A user of that name or address is there already."""
+
+
+class NotAllowed(StorageError):
+    """What is seen may not be changed by whoever asks."""
 
 
 class OriginalUnreadable(StorageError):

@@ -1,6 +1,7 @@
 """Pictures of pages, drawn once and kept: pages/<document id>-<page>-<width>.png.
 
-A picture gets its name only while its document is in the store, so none outlives a delete.
+A picture gets its name only while its document is in the store, so none outlives a delete; it is found by
+whoever sees its document.
 """
 
 from pathlib import Path
@@ -10,18 +11,22 @@ import sqlalchemy as sa
 from storage import files
 from storage.database import Database
 from storage.errors import DocumentNotFound
+from storage.grants import Viewer
 from storage.schema import Document
 
 
 class PageImages:
     """The folder of page images."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, viewer: Viewer, folder: Path) -> None:
         self._database = database
+        self._viewer = viewer
         self._folder = folder
 
     def path(self, document_id: str, page: int, width: int) -> Path:
-        """Where the picture is, if it is kept."""
+        """Where the picture is, if it is kept. Raises DocumentNotFound."""
+        with self._database.read() as connection:
+            self._check(connection, document_id)
         return self._folder / f"{document_id}-{page}-{width}.png"
 
     def keep(self, document_id: str, page: int, width: int, png: bytes) -> None:
@@ -30,7 +35,10 @@ class PageImages:
             file.write(png)
             files.complete(file)
             with self._database.write() as connection:
-                known = connection.execute(sa.select(Document.id).where(Document.id == document_id)).first()
-                if known is None:
-                    raise DocumentNotFound(f"document {document_id} was deleted; stop reading it")
-                files.settle(path, self.path(document_id, page, width))
+                self._check(connection, document_id)
+                files.settle(path, self._folder / f"{document_id}-{page}-{width}.png")
+
+    def _check(self, connection: sa.Connection, document_id: str) -> None:
+        seen = (Document.id == document_id, self._viewer.documents(Document.id))
+        if connection.execute(sa.select(Document.id).where(*seen)).first() is None:
+            raise DocumentNotFound(f"there is no document {document_id}; see `attest documents list`")

@@ -4,7 +4,7 @@ A worker claims a job for a lease and renews it while it works; when the lease r
 known to be dead, another worker takes the job over. Attempts are counted since something was last kept, so
 only a job on which workers die without getting any further fails; a worker that ended together with the app
 which had started it does not count against the job. Several processes may claim at once: SQLite's write lock
-decides. Which job is next, `storage.order` says.
+decides. Which job is next, `storage.order` says. Users see the jobs of collections that were granted.
 """
 
 import time
@@ -18,7 +18,8 @@ from storage import backlog, leases, order
 from storage.codec import clean
 from storage.collections import collection_id_of
 from storage.database import Database
-from storage.errors import DocumentNotFound, JobNotFound
+from storage.errors import DocumentNotFound, JobNotFound, NotAllowed
+from storage.grants import Role, Viewer
 from storage.records import Backlog, JobKind, JobRow, JobStatus, Stage
 from storage.schema import Checkpoint, Document, Job
 
@@ -26,8 +27,9 @@ from storage.schema import Checkpoint, Document, Job
 class Jobs:
     """The table of jobs."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, viewer: Viewer, clock: Callable[[], float] = time.time) -> None:
         self._database = database
+        self._viewer = viewer
         self._clock = clock
 
     def enqueue(
@@ -45,8 +47,11 @@ class Jobs:
         A queued or running job of the same kind on it is returned instead of a second one. Raises
         DocumentNotFound, CollectionNotFound.
         """
+        self._viewer.must_be_local()
         with self._database.write() as connection:
-            collection_id = None if collection is None else collection_id_of(connection, collection)
+            collection_id = (
+                None if collection is None else collection_id_of(connection, collection, self._viewer)
+            )
             return enqueue(
                 connection,
                 kind,
@@ -69,6 +74,7 @@ class Jobs:
         Running jobs whose lease ran out or whose worker is dead are taken over, or failed after
         `MAX_ATTEMPTS` attempts.
         """
+        self._viewer.must_be_local()
         now = self._clock()
         with self._database.write() as connection:
             leases.take_from_the_dead(connection, now)
@@ -87,6 +93,7 @@ class Jobs:
 
     def renew(self, job_id: int, owner: str, lease_seconds: float = 60.0) -> bool:
         """Renew the lease of a running job. Returns False if it is not this owner's, or to be cancelled."""
+        self._viewer.must_be_local()
         with self._database.write() as connection:
             renewed = connection.execute(
                 sa.update(Job)
@@ -97,12 +104,14 @@ class Jobs:
 
     def wanted(self, job_id: int, owner: str) -> bool:
         """Whether the owner should go on: the job runs for it and is not to be cancelled. Only reads."""
+        self._viewer.must_be_local()
         with self._database.read() as connection:
             job = leases.find(connection, job_id)
         return job is not None and leases.runs_for(job, owner) and not job.cancel_requested
 
     def should_give_way(self, job: JobRow) -> bool:
         """Whether a job waits that is much smaller than this running one and goes before it."""
+        self._viewer.must_be_local()
         with self._database.read() as connection:
             return connection.execute(order.smaller_job(job)).first() is not None
 
@@ -123,6 +132,7 @@ class Jobs:
         Returns True if the work should stop: cancelling was asked for, the job has ended, or its document
         is deleted. Raises JobLost if `owner` is given and the job is not running for it any more.
         """
+        self._viewer.must_be_local()
         with self._database.write() as connection:
             job = leases.find(connection, job_id)
             if job is None:
@@ -155,6 +165,7 @@ class Jobs:
         unreadable_by: as in `DocumentRow`. Returns False if the job is gone. Raises JobLost as `progress`
         does.
         """
+        self._viewer.must_be_local()
         now = self._clock()
         with self._database.write() as connection:
             job = leases.find(connection, job_id)
@@ -178,6 +189,7 @@ class Jobs:
         False if it does not run any more, or if it failed `MAX_ATTEMPTS` times, which is the caller's to
         end. Raises JobLost as `progress` does.
         """
+        self._viewer.must_be_local()
         with self._database.write() as connection:
             job = leases.find(connection, job_id)
             if job is None:
@@ -198,24 +210,25 @@ class Jobs:
     def cancel(self, job_id: int) -> JobRow:
         """Cancel a queued job at once (its document too, if it was never read); ask a running one to stop.
 
-        A job that has ended stays as it is. Raises JobNotFound.
+        A job that has ended stays as it is. Raises JobNotFound, NotAllowed.
         """
         with self._database.write() as connection:
-            job = _get(connection, job_id)
+            job = _get(connection, job_id, self._viewer, "editor")
             if job.status == "running":
                 return leases.update(connection, job_id, cancel_requested=True)
             if job.status == "queued":
                 leases.end(connection, job_id, "cancelled", None, self._clock())
                 leases.mark_document(connection, job, "cancelled", None, self._clock())
-            return _get(connection, job_id)
+            return _get(connection, job_id, self._viewer)
 
     def retry(self, job_id: int) -> JobRow:
         """Queue a failed or cancelled job again, with all its attempts; others stay as they are.
 
-        If the document has another active job of that kind, that one is returned. Raises JobNotFound.
+        If the document has another active job of that kind, that one is returned. Raises JobNotFound,
+        NotAllowed.
         """
         with self._database.write() as connection:
-            job = _get(connection, job_id)
+            job = _get(connection, job_id, self._viewer, "editor")
             if job.status not in ("failed", "cancelled"):
                 return job
             other = active(connection, job.kind, job.document_id)
@@ -241,11 +254,11 @@ class Jobs:
     def get(self, job_id: int) -> JobRow:
         """Raises JobNotFound."""
         with self._database.read() as connection:
-            return _get(connection, job_id)
+            return _get(connection, job_id, self._viewer)
 
     def list(self, *, limit: int = 100, status: JobStatus | None = None) -> List[JobRow]:
         """The newest jobs first."""
-        query = sa.select(Job).order_by(Job.id.desc()).limit(limit)
+        query = sa.select(Job).where(_seen(self._viewer)).order_by(Job.id.desc()).limit(limit)
         if status is not None:
             query = query.where(Job.status == status)
         with self._database.read() as connection:
@@ -253,7 +266,7 @@ class Jobs:
 
     def newest(self, document_id: str, kind: JobKind) -> JobRow | None:
         """The last job of that kind on a document, ended or not."""
-        query = sa.select(Job).where(Job.document_id == document_id, Job.kind == kind)
+        query = sa.select(Job).where(Job.document_id == document_id, Job.kind == kind, _seen(self._viewer))
         with self._database.read() as connection:
             row = connection.execute(query.order_by(Job.id.desc()).limit(1)).first()
         return None if row is None else leases.job_row(row)
@@ -336,8 +349,15 @@ def restart_document(
     return bool(restarted.rowcount)
 
 
-def _get(connection: sa.Connection, job_id: int) -> JobRow:
-    job = leases.find(connection, job_id)
-    if job is None:
+def _seen(viewer: Viewer, least: Role = "reader") -> sa.ColumnElement[bool]:
+    return sa.and_(viewer.collections(Job.collection_id, least), viewer.documents(Job.document_id))
+
+
+def _get(connection: sa.Connection, job_id: int, viewer: Viewer, least: Role = "reader") -> JobRow:
+    query = sa.select(Job).where(Job.id == job_id)
+    row = connection.execute(query.where(_seen(viewer))).first()
+    if row is None:
         raise JobNotFound(f"there is no job {job_id}; see `attest jobs list`")
-    return job
+    if connection.execute(query.where(_seen(viewer, least))).first() is None:
+        raise NotAllowed(f"you may see job {job_id}, but not change it")
+    return leases.job_row(row)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from storage.collections import collection_id_of
 from storage.database import Database
+from storage.grants import Viewer
 from storage.records import SEARCHABLE
 from storage.schema import CollectionDocument, Document, Job, Memory
 
@@ -30,14 +31,15 @@ class DocumentPage:
 class Listing:
     """Reads only."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, viewer: Viewer) -> None:
         self._database = database
+        self._viewer = viewer
 
     def page(self, collection: str, first: int, count: int) -> DocumentPage:
         """The page that begins at `first`, or the last one if there are fewer. Raises CollectionNotFound."""
         with self._database.read() as connection:
             members = sa.select(CollectionDocument.document_id).where(
-                CollectionDocument.collection_id == collection_id_of(connection, collection)
+                CollectionDocument.collection_id == collection_id_of(connection, collection, self._viewer)
             )
             here = Document.id.in_(members)
             sums = connection.execute(
@@ -64,9 +66,11 @@ class Listing:
     def written(self, fingerprint_id: str | None) -> tuple[int, int]:
         """How many memories there are, in that bank or in all, and how many references."""
         memories = sa.select(sa.func.count()).select_from(Memory)
+        memories = memories.where(self._viewer.documents(Memory.document_id))
         if fingerprint_id is not None:
             memories = memories.where(Memory.fingerprint_id == fingerprint_id)
         references = sa.select(sa.func.coalesce(sa.func.sum(Document.reference_count), 0))
+        references = references.where(self._viewer.documents(Document.id))
         with self._database.read() as connection:
             return connection.execute(memories).scalar_one(), connection.execute(references).scalar_one()
 

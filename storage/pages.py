@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from storage import codec
 from storage.database import Database
 from storage.errors import DocumentNotFound, InvalidPage, PageNotFound
+from storage.grants import Viewer
 from storage.records import PageRow
 from storage.schema import Page
 
@@ -19,18 +20,21 @@ _BATCH = 64
 class Pages:
     """The table of pages."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, viewer: Viewer) -> None:
         self._database = database
+        self._viewer = viewer
+        self._seen = viewer.documents(Page.document_id)
 
     def add(self, document_id: str, pages: Sequence[PageRow]) -> None:
         """Insert pages, or replace those of the same number. Raises DocumentNotFound, InvalidPage."""
+        self._viewer.must_be_local()
         if pages:
             with self._database.write() as connection:
                 add(connection, document_id, pages)
 
     def get(self, document_id: str, number: int) -> PageRow:
         """One page with its boxes. Raises PageNotFound."""
-        query = sa.select(Page).where(Page.document_id == document_id, Page.number == number)
+        query = sa.select(Page).where(Page.document_id == document_id, Page.number == number, self._seen)
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
@@ -42,15 +46,15 @@ class Pages:
 
     def numbers(self, document_id: str) -> list[int]:
         """Numbers of the pages that are stored, ascending."""
-        query = sa.select(Page.number).where(Page.document_id == document_id).order_by(Page.number)
+        query = sa.select(Page.number).where(Page.document_id == document_id, self._seen)
         with self._database.read() as connection:
-            return list(connection.execute(query).scalars())
+            return list(connection.execute(query.order_by(Page.number)).scalars())
 
     def confidences(self, document_id: str) -> dict[int, float]:
         """Page number to the confidence of text recognition, of the pages that had to be recognised."""
         query = (
             sa.select(Page.number, Page.confidence)
-            .where(Page.document_id == document_id, Page.confidence.is_not(None))
+            .where(Page.document_id == document_id, Page.confidence.is_not(None), self._seen)
             .order_by(Page.number)
         )
         with self._database.read() as connection:
@@ -62,7 +66,7 @@ class Pages:
         while True:
             query = (
                 sa.select(Page)
-                .where(Page.document_id == document_id, Page.number > after)
+                .where(Page.document_id == document_id, Page.number > after, self._seen)
                 .order_by(Page.number)
                 .limit(_BATCH)
             )

@@ -284,7 +284,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class ConversationRow:
-    """A conversation about one collection. owner: whose it is; None while there is one local user.
+    """A conversation about one collection. owner: whose it is; None if it is the local user's.
 
     answers: how many are kept, without those that stand beside another for comparison.
     """

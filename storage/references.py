@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from storage import codec, epochs, lexical
 from storage.database import Database
 from storage.errors import DocumentNotFound, InvalidReference
+from storage.grants import Viewer
 from storage.records import SEARCHABLE, NewReference, ReferenceRow
 from storage.removal import Remover, note_shards
 from storage.schema import Document, Memory, Page, Reference
@@ -20,8 +21,10 @@ _PATH_SEPARATOR = " > "
 class References:
     """The table of references, with its full-text index."""
 
-    def __init__(self, database: Database, remover: Remover) -> None:
+    def __init__(self, database: Database, viewer: Viewer, remover: Remover) -> None:
         self._database = database
+        self._viewer = viewer
+        self._seen = viewer.documents(Reference.document_id)
         self._remover = remover
 
     def replace(self, document_id: str, references: Sequence[NewReference], embedder: str) -> list[int]:
@@ -30,6 +33,7 @@ class References:
         vectors are those of `embedder`. Returns the new ids in order. Raises DocumentNotFound,
         InvalidReference (then nothing has changed).
         """
+        self._viewer.must_be_local()
         with self._database.write() as connection:
             replaced = forget_references(connection, document_id)
             ids = append(connection, document_id, references, embedder)
@@ -41,7 +45,7 @@ class References:
     def get(self, ids: Sequence[int]) -> list[ReferenceRow]:
         """References in the order of `ids`; unknown ones are left out."""
         with self._database.read() as connection:
-            found = {row.id: row for row in _rows(connection, Reference.id.in_(ids))}
+            found = {row.id: row for row in _rows(connection, Reference.id.in_(ids), self._seen)}
         return [found[key] for key in ids if key in found]
 
     def heading_path(self, document_id: str, page: int, start: int) -> tuple[str, ...]:
@@ -49,7 +53,7 @@ class References:
         query = (
             sa.select(Reference.heading_path)
             .where(Reference.document_id == document_id, Reference.page == page)
-            .where(Reference.start <= start, Reference.end > start)
+            .where(Reference.start <= start, Reference.end > start, self._seen)
             .order_by(Reference.start.desc())
             .limit(1)
         )
@@ -58,25 +62,25 @@ class References:
 
     def of_document(self, document_id: str) -> list[int]:
         """Ids of a document's references in reading order."""
-        query = sa.select(Reference.id).where(Reference.document_id == document_id).order_by(Reference.id)
+        query = sa.select(Reference.id).where(Reference.document_id == document_id, self._seen)
         with self._database.read() as connection:
-            return list(connection.execute(query).scalars())
+            return list(connection.execute(query.order_by(Reference.id)).scalars())
 
     def without_memory(self, document_id: str, fingerprint_id: str, limit: int = 256) -> list[ReferenceRow]:
         """The document's first references that have no memory in that bank."""
-        lacking = _lacking(document_id, fingerprint_id).order_by(Reference.id).limit(limit)
+        lacking = _lacking(document_id, fingerprint_id).where(self._seen)
         with self._database.read() as connection:
-            ids = connection.execute(lacking).scalars().all()
-            return list(_rows(connection, Reference.id.in_(ids)))
+            ids = connection.execute(lacking.order_by(Reference.id).limit(limit)).scalars().all()
+            return list(_rows(connection, Reference.id.in_(ids), self._seen))
 
     def count_without_memory(self, document_id: str, fingerprint_id: str) -> int:
-        lacking = _lacking(document_id, fingerprint_id).subquery()
+        lacking = _lacking(document_id, fingerprint_id).where(self._seen).subquery()
         with self._database.read() as connection:
             return connection.execute(sa.select(sa.func.count()).select_from(lacking)).scalar_one()
 
     def count(self) -> int:
         """References of all documents that can be searched."""
-        query = sa.select(sa.func.count()).select_from(Reference)
+        query = sa.select(sa.func.count()).select_from(Reference).where(self._seen)
         query = query.join(Document, Document.id == Reference.document_id)
         with self._database.read() as connection:
             return connection.execute(query.where(Document.status.in_(SEARCHABLE))).scalar_one()
@@ -89,7 +93,7 @@ class References:
         query = (
             sa.select(Reference.document_id, sa.func.count().label("lacking"))
             .join(Document, Document.id == Reference.document_id)
-            .where(Document.status.in_(SEARCHABLE), ~there.exists())
+            .where(Document.status.in_(SEARCHABLE), ~there.exists(), self._seen)
             .group_by(Reference.document_id)
             .order_by(sa.func.min(Reference.id))
         )
@@ -237,9 +241,9 @@ _QUERY = (
 )
 
 
-def _rows(connection: sa.Connection, where: sa.ColumnElement[bool]) -> Iterator[ReferenceRow]:
+def _rows(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> Iterator[ReferenceRow]:
     """Texts are cut out here, not by SQL, whose substr() counts otherwise where a text holds NUL."""
-    rows = connection.execute(_QUERY.where(where)).all()
+    rows = connection.execute(_QUERY.where(*where)).all()
     wanted = sorted({(row.document_id, row.page) for row in rows})
     pages = {
         (page.document_id, page.number): page

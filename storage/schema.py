@@ -215,20 +215,21 @@ class Worker(Base):
 
 
 class Conversation(Base):
-    """owner: whose it is; null while there is one local user. changed_at: when it was last added to."""
+    """user_id: whose it is; null while there is one local user. changed_at: when it was last added to."""
 
     __tablename__ = "conversations"
     __table_args__ = (
         Index("ix_conversations_collection_id_changed_at", "collection_id", "changed_at"),
+        Index("ix_conversations_user_id", "user_id"),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"))
-    owner: Mapped[str | None]
     title: Mapped[str]
     created_at: Mapped[float]
     changed_at: Mapped[float]
+    user_id: Mapped[int | None]
 
 
 class KeptAnswer(Base):
@@ -272,8 +273,72 @@ class AnswerDocument(Base):
     deleted_at: Mapped[float | None]
 
 
+class User(Base):
+    """password: its hash; null for who signs in elsewhere. email: by which a provider knows them. subject:
+    the provider's and its name for them, once they signed in.
+    """
+
+    __tablename__ = "users"
+    __table_args__ = ({"sqlite_autoincrement": True},)  # a removed user's id is never another's
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    password: Mapped[str | None]
+    email: Mapped[str | None] = mapped_column(unique=True)
+    subject: Mapped[str | None] = mapped_column(unique=True)
+    created_at: Mapped[float]
+
+
+class Grant(Base):
+    """See `storage.grants`."""
+
+    __tablename__ = "grants"
+    __table_args__ = (Index("ix_grants_collection_id", "collection_id"),)
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    collection_id: Mapped[int] = mapped_column(
+        ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True
+    )
+    role: Mapped[str]
+
+
+class Session(Base):
+    """digest: of the token in the browser's cookie. seen_at: of the last request, see `storage.sessions`."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("ix_sessions_user_id", "user_id"),)
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[float]
+    seen_at: Mapped[float]
+
+
+class LogEntry(Base):
+    """A row of the audit log; triggers refuse to change or delete one. See `storage.trail`.
+
+    user_id, name, through: who did it, and by what they came; the user may be gone since. details: ids and
+    sizes. previous: the hash of the row before; hash: of all of this row but itself.
+    """
+
+    __tablename__ = "audit_log"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[float]
+    user_id: Mapped[int | None]
+    name: Mapped[str]
+    through: Mapped[str]
+    event: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    previous: Mapped[str]
+    hash: Mapped[str]
+
+
 class ApiKey(Base):
-    """digest: of the secret, which is nowhere. A revoked key stays: see `storage.keys`."""
+    """digest: of the secret, which is nowhere. A revoked key stays: see `storage.keys`.
+
+    user_id: whose it is; null for those of the administrator, which open everything.
+    """
 
     __tablename__ = "api_keys"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -285,6 +350,7 @@ class ApiKey(Base):
     per_minute: Mapped[int]
     created_at: Mapped[float]
     revoked_at: Mapped[float | None]
+    user_id: Mapped[int | None]
 
 
 class Meta(Base):

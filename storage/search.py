@@ -6,10 +6,12 @@ are alike. Which references may be found at all (collection, documents, status) 
 searches, from one snapshot of the database, so that what may not be seen takes no places.
 """
 
+import copy
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ import numpy.typing as npt
 from storage.collections import collection_id_of
 from storage.database import Database
 from storage.errors import EmbedderChanged
+from storage.grants import LOCAL, Viewer
 from storage.lexical import Lexical
 from storage.records import Hit
 from storage.vectors import EXACT_LIMIT, VectorIndex
@@ -39,6 +42,13 @@ class Search:
         self._visibility = Visibility()
         self._beside = ThreadPoolExecutor(1, "attest-vectors")  # FAISS lets other threads run
         self._lock = threading.Lock()
+        self._viewer = LOCAL
+
+    def seen_by(self, viewer: Viewer) -> Self:
+        """The same indexes, of which only what `viewer` sees is found."""
+        seen = copy.copy(self)
+        seen._viewer = viewer
+        return seen
 
     def hybrid(
         self,
@@ -66,8 +76,10 @@ class Search:
             )
         with self._lock, self._database.read() as connection:
             connection.exec_driver_sql(f"PRAGMA cache_size=-{CACHE_KIB}")
-            collection_id = None if collection is None else collection_id_of(connection, collection)
-            visible = self._visibility.to(connection, collection_id, document_ids)
+            collection_id = (
+                None if collection is None else collection_id_of(connection, collection, self._viewer)
+            )
+            visible = self._visibility.to(connection, self._viewer, collection_id, document_ids)
             if not visible.count:
                 return []
             self._vectors.follow(connection)

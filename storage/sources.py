@@ -17,6 +17,7 @@ from storage import epochs
 from storage.codec import clean
 from storage.collections import collection_id_of
 from storage.database import Database
+from storage.grants import Viewer
 from storage.records import SEARCHABLE, FoundFile, SourceRow, VersionRow
 from storage.schema import Collection, CollectionDocument, Document, Source
 
@@ -38,8 +39,9 @@ def path_key(path: Path) -> str:
 class Sources:
     """The table of sources."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, viewer: Viewer) -> None:
         self._database = database
+        self._viewer = viewer
 
     def under(self, collection: str, folder: Path) -> dict[str, FoundFile]:
         """What was found last at each path in a folder, by `path_key`. Raises CollectionNotFound."""
@@ -58,7 +60,9 @@ class Sources:
                 sa.select(Source, Document.status, Document.unreadable_by)
                 .join(Document, Document.id == Source.document_id)
                 .where(
-                    Source.collection_id == collection_id_of(connection, collection), *where, ~_later(newer)
+                    Source.collection_id == collection_id_of(connection, collection, self._viewer),
+                    *where,
+                    ~_later(newer),
                 )
             )
             return {
@@ -84,7 +88,7 @@ class Sources:
             .join(mine, sa.and_(mine.collection_id == Source.collection_id, mine.path == Source.path))
             .join(Collection, Collection.id == Source.collection_id)
             .join(Document, Document.id == Source.document_id)
-            .where(mine.document_id == document_id)
+            .where(mine.document_id == document_id, self._viewer.collections(Source.collection_id))
             .order_by(Collection.name, Source.path, Source.version)
         )
         with self._database.read() as connection:
@@ -96,7 +100,7 @@ class Sources:
             changed = connection.execute(
                 sa.update(Source)
                 .where(
-                    Source.collection_id == collection_id_of(connection, collection),
+                    Source.collection_id == collection_id_of(connection, collection, self._viewer, "editor"),
                     Source.path == path,
                     Source.gone_at.is_(None),
                 )
@@ -114,7 +118,7 @@ class Sources:
         """
         doomed = []
         with self._database.write() as connection:
-            collection_id = collection_id_of(connection, collection)
+            collection_id = collection_id_of(connection, collection, self._viewer, "editor")
             here = sa.and_(Source.collection_id == collection_id, Source.path == path)
             for document_id in connection.execute(
                 sa.select(Source.document_id).where(here).order_by(Source.version)
@@ -170,8 +174,9 @@ def note(connection: sa.Connection, collection_id: int, document_id: str, seen: 
         epochs.visibility_changed(connection)
 
 
-def older(collection_id: int | None) -> sa.Select[str]:
-    """Ids of documents that are older versions wherever they were found, in one collection or in all.
+def older(viewer: Viewer, collection_id: int | None) -> sa.Select[str]:
+    """Ids of documents that are older versions wherever they were found, in one collection or in all that
+    `viewer` sees.
 
     A path from which the file is gone counts only if the document lies nowhere else.
     """
@@ -192,10 +197,12 @@ def older(collection_id: int | None) -> sa.Select[str]:
             sa.or_(sa.func.max(lies) == 1, sa.func.max(newest) == 0),
         )
     )
-    return query if collection_id is None else query.where(Source.collection_id == collection_id)
+    if collection_id is None:
+        return query.where(viewer.collections(Source.collection_id))
+    return query.where(Source.collection_id == collection_id)
 
 
-def of_documents(connection: sa.Connection, ids: list[str]) -> dict[str, list[SourceRow]]:
+def of_documents(connection: sa.Connection, viewer: Viewer, ids: list[str]) -> dict[str, list[SourceRow]]:
     """Where each of the documents was found, the latest first."""
     newer, before = aliased(Source), aliased(Source)
     replaced = (
@@ -221,7 +228,7 @@ def of_documents(connection: sa.Connection, ids: list[str]) -> dict[str, list[So
             _superseding(newer).label("superseded_by"),
         )
         .join(Collection, Collection.id == Source.collection_id)
-        .where(Source.document_id.in_(ids))
+        .where(Source.document_id.in_(ids), viewer.collections(Source.collection_id))
         .order_by(Source.seen_at.desc(), Collection.name, Source.path)
     )
     found: dict[str, list[SourceRow]] = {}

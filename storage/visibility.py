@@ -2,7 +2,7 @@
 
 A document's references are written in few transactions, so their ids are a few runs of numbers, and a table
 of runs stands for a million rows. It is filled once (SQLite groups an index for that) and then only by what
-is new. What the database says is allowed, in which collection, status and version, decides the rest.
+is new. What the database says is allowed, by grants, collection, status and version, decides the rest.
 """
 
 from collections import OrderedDict
@@ -12,6 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from storage import epochs, sources
+from storage.grants import Viewer
 from storage.records import SEARCHABLE
 from storage.schema import CollectionDocument, Document, Reference
 from storage.visible import Ids, Visible
@@ -26,14 +27,18 @@ class Visibility:
         self._runs: dict[str, list[Ids | slice]] = {}
         self._last = 0
         self._index_epoch = self._visible_epoch = -1
-        self._sets: OrderedDict[tuple[int | None, tuple[str, ...] | None], Visible] = OrderedDict()
+        self._sets: OrderedDict[tuple[Viewer, int | None, tuple[str, ...] | None], Visible] = OrderedDict()
 
     def to(
-        self, connection: sa.Connection, collection_id: int | None, document_ids: Sequence[str] | None
+        self,
+        connection: sa.Connection,
+        viewer: Viewer,
+        collection_id: int | None,
+        document_ids: Sequence[str] | None,
     ) -> Visible:
-        """What may be found of a collection's documents, of the given documents, or of both; None is all."""
+        """What `viewer` may find of a collection's documents, of the given ones, or of both; None is all."""
         self._follow(connection)
-        key = (collection_id, None if document_ids is None else tuple(sorted(set(document_ids))))
+        key = (viewer, collection_id, None if document_ids is None else tuple(sorted(set(document_ids))))
         visible = self._sets.pop(key, None)
         if visible is None:
             flags = np.zeros(self._last + 1, np.bool_)
@@ -79,15 +84,19 @@ def _ids_of(connection: sa.Connection, document_id: str, first: int) -> Ids:
 
 
 def _allowed(
-    connection: sa.Connection, collection_id: int | None, document_ids: tuple[str, ...] | None
+    connection: sa.Connection,
+    viewer: Viewer,
+    collection_id: int | None,
+    document_ids: tuple[str, ...] | None,
 ) -> set[str]:
-    documents = sa.select(Document.id).where(Document.status.in_(SEARCHABLE))
+    seen = viewer.documents(Document.id)
+    documents = sa.select(Document.id).where(Document.status.in_(SEARCHABLE), seen)
     if collection_id is not None:
         members = sa.select(CollectionDocument.document_id).where(
             CollectionDocument.collection_id == collection_id
         )
         documents = documents.where(Document.id.in_(members))
     if document_ids is None:
-        documents = documents.where(Document.id.not_in(sources.older(collection_id)))
+        documents = documents.where(Document.id.not_in(sources.older(viewer, collection_id)))
     allowed = set(connection.execute(documents).scalars())
     return allowed if document_ids is None else allowed.intersection(document_ids)

@@ -4,10 +4,12 @@ The first query is the question itself (with the turn before it when it is a fol
 tokens the last 64 ask again. Citations come from recorded reads, never from what the model wrote.
 """
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -91,9 +93,15 @@ class Asker:
         self._store, self._engine, self._load_embedder = store, engine, embedder
         self._fingerprint = fingerprint.id
         self._lock = threading.Lock()
-        self._retriever: tuple[Embedder, Search] | None = None
+        self._embedder: Embedder | None = None
         self._calibration: Calibration | None = None
         self.memories = MemorySource(MemoryBank(store, fingerprint), engine)
+
+    def seeing(self, store: Store) -> Self:
+        """The same, answering from what `store` shows."""
+        other = copy.copy(self)
+        other._store = store
+        return other
 
     def ask(
         self,
@@ -205,11 +213,10 @@ class Asker:
 
     def _retrieving(self) -> tuple[Embedder, Search]:
         with self._lock:
-            if self._retriever is None:
-                embedder = self._load_embedder()
-                self._calibration = Calibration.of(embedder.name)
-                self._retriever = embedder, self._store.search(embedder.name, embedder.dimension)
-            return self._retriever
+            if self._embedder is None:
+                self._embedder = self._load_embedder()
+                self._calibration = Calibration.of(self._embedder.name)
+            return self._embedder, self._store.search(self._embedder.name, self._embedder.dimension)
 
     @property
     def _candidates(self) -> int:

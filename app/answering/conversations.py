@@ -65,7 +65,6 @@ class Conversations:
         stopped: bool = False,
         remarks: Sequence[str] = (),
         beside: int | None = None,
-        owner: str | None = None,
     ) -> Kept:
         """Keep an answer; without a conversation, in a new one that is named after the question.
 
@@ -79,7 +78,7 @@ class Conversations:
             if beside is not None:
                 conversation_id = self._store.answers.get(beside).conversation_id
             elif conversation_id is None:
-                conversation_id = self._store.conversations.start(collection, question, owner).id
+                conversation_id = self._store.conversations.start(collection, question).id
             made = self._store.answers.keep(conversation_id, new)
         return self.answer(made)
 
@@ -123,15 +122,12 @@ class Conversations:
         collection: str | None = None,
         *,
         text: str | None = None,
-        owner: str | None = None,
         limit: int = 100,
         offset: int = 0,
     ) -> List[ConversationRow]:
         """The last changed first; `text` must occur in the title, a question or an answer."""
         with for_people():
-            return self._store.conversations.list(
-                collection, text=text, owner=owner, limit=limit, offset=offset
-            )
+            return self._store.conversations.list(collection, text=text, limit=limit, offset=offset)
 
     def get(self, conversation_id: int) -> ConversationRow:
         with for_people():

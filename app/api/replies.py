@@ -18,6 +18,7 @@ from app.errors import (
     AttestError,
     Failed,
     MemoryRefused,
+    NotAllowed,
     NotFound,
     NothingToAsk,
     Unavailable,
@@ -62,6 +63,7 @@ def _plain(value: Any) -> Any:
 # The first that fits decides.
 _KINDS: tuple[tuple[type[AttestError], int, str], ...] = (
     (NotFound, 404, "not_found"),
+    (NotAllowed, 403, "not_allowed"),
     (AlreadyThere, 409, "already_there"),
     (NothingToAsk, 409, "nothing_to_ask"),
     (MemoryRefused, 409, "memory_refused"),

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from app.accounts.acting import for_whoever_asks
 from app.api.access import LARGEST_BODY, PREFIX, Access
 from app.api.answers import answer_routes
 from app.api.chat import chat_routes
@@ -24,12 +25,13 @@ from ingest.limits import DEFAULT_LIMITS
 DESCRIPTION = (
     "Ask your own documents, and get answers with citations to page and passage. Without any key, programs "
     "of this machine may call everything; from the first `attest keys add` on, everything takes a key with "
-    "the scope that it names: `read`, `ask` or `write`."
+    "the scope that it names: `read`, `ask` or `write`. With users (`attest users add`) a key opens what its "
+    "user may see: the rest answers 404, and 403 where a reader writes."
 )
 _STATUSES = {
     400: "malformed",
     401: "a key is needed",
-    403: "the key lacks the scope",
+    403: "the key lacks the scope, or its user the role",
     404: "what is named is not there",
     409: "not possible as things are",
     413: "too large",
@@ -43,7 +45,7 @@ _STATUSES = {
 def build_api(service: Service, largest_file: int = DEFAULT_LIMITS.file_bytes) -> FastAPI:
     """Everything under /v1 but the question who may call it, which is `Access`'s.
 
-    largest_file: bytes of an upload.
+    service: as whoever asks sees it. largest_file: bytes of an upload.
     """
     answers = Answers()
 
@@ -78,7 +80,7 @@ def build_api(service: Service, largest_file: int = DEFAULT_LIMITS.file_bytes) -
 
 def api_routes(service: Service, largest_file: int = DEFAULT_LIMITS.file_bytes) -> list[BaseRoute]:
     """/v1, and its description at /docs and /openapi.json, which name nothing that is anybody's."""
-    api = build_api(service, largest_file)
+    api = build_api(for_whoever_asks(service), largest_file)
 
     def described(_: Request) -> Response:
         return Json(api.openapi())
@@ -93,7 +95,7 @@ def api_routes(service: Service, largest_file: int = DEFAULT_LIMITS.file_bytes) 
             swagger_ui_parameters={"validatorUrl": None},
         )
 
-    mount = Mount(PREFIX, Access(api, service.store, largest_file))
+    mount = Mount(PREFIX, Access(api, service, largest_file))
     mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)  # or a newline in a path leads past it
     files = Path(str(resources.files("fastapi_swagger") / "resources"))
     return [

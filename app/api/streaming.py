@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from fastapi.responses import StreamingResponse
@@ -45,7 +46,7 @@ class Answers:
             finally:
                 loop.call_soon_threadsafe(arrived.put_nowait, None)
 
-        running = loop.run_in_executor(self._pool, run)
+        running = loop.run_in_executor(self._pool, copy_context().run, run)  # for whoever asks, there too
         running.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left
         watching = asyncio.create_task(_hang_up(request, stop))
         try:

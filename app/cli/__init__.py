@@ -13,6 +13,7 @@ from app.cli import (  # noqa: F401 - each adds its commands to `main`
     ingesting,
     machine,
     programs,
+    users,
     work,
 )
 from app.cli.frame import main

@@ -1,6 +1,7 @@
 """What runs here, and how well: `attest serve`, `doctor`, `models` and `bench`."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,15 @@ def _adapters(chosen: settings_of.Settings) -> list[dict[str, Any]]:
 @click.option("--port", type=click.IntRange(0, 65535), default=7861, show_default=True)
 @click.option("--workers", type=click.IntRange(0, 8), default=1, show_default=True)
 @click.option("--samples", is_flag=True, help="Begin with the sample documents that come with Attest.")
-def serve(host: str, port: int, workers: int, samples: bool) -> None:
-    """Serve the web page and the API. A worker reads what is dropped."""
+@click.option("--name", "names", multiple=True, help="By which browsers may call it, behind a proxy say.")
+def serve(host: str, port: int, workers: int, samples: bool, names: Sequence[str]) -> None:
+    """Serve the web page and the API. A worker reads what is dropped.
+
+    Another host than this machine itself takes users; see `attest users`.
+    """
     from app.serving import serve as run
 
-    run(settings_of.load(), host, port, workers, samples)
+    run(settings_of.load(), host, port, workers, samples, names)
 
 
 @main.command()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from app import settings as settings_of
+from app.accounts.accounts import known_form
 from app.cli.frame import as_json, main, show
 from app.cli.work import when
 from app.errors import for_people
@@ -15,7 +16,10 @@ from storage.keys import SCOPES, KeyRow, Scope
 
 @main.group()
 def keys() -> None:
-    """Keys of programs that call /v1. Once there was one, every call takes one."""
+    """Keys of programs that call /v1. Once there was one, every call takes one.
+
+    A key opens what its user may see; without --user it opens everything.
+    """
 
 
 @keys.command("add")
@@ -30,11 +34,14 @@ def keys() -> None:
     help="What the program may do; several may be given.",
 )
 @click.option("--per-minute", type=click.IntRange(1, 100_000), default=PER_MINUTE, show_default=True)
+@click.option("--user", help="Whose it is; it opens what they may see.")
 @as_json
-def keys_add(name: str, scopes: Sequence[Scope], per_minute: int, as_json: bool) -> None:
+def keys_add(name: str, scopes: Sequence[Scope], per_minute: int, user: str | None, as_json: bool) -> None:
     """Make a key. Its secret is printed now and never again."""
     with Service(settings_of.load()) as service:
-        row, secret = make_key(service.store, name, scopes, per_minute)
+        row, secret = make_key(
+            service.store, name, scopes, per_minute, None if user is None else known_form(user)
+        )
     click.echo("keep the secret now: only a hash of it is stored", err=True)
     show({**vars(row), "secret": secret}, as_json, [secret])
 
@@ -70,6 +77,7 @@ def keys_forget(as_json: bool) -> None:
 
 def _key_line(row: KeyRow) -> str:
     line = f"{row.name}  {', '.join(row.scopes)}  {row.per_minute} a minute  made {when(row.created_at)}"
+    line += "" if row.user is None else f"  of {row.user}"
     return line if row.revoked_at is None else f"{line}  REVOKED {when(row.revoked_at)}"
 
 

@@ -41,7 +41,7 @@ def report_name(answer_id: int) -> str:
 
 
 def report_of(service: Service, answer_id: int) -> str:
-    """The report of a kept answer. Raises AttestError."""
+    """The report of a kept answer, which the service notes as taken away. Raises AttestError."""
     kept = service.conversations.answer(answer_id)
     history = service.conversations.history(kept.conversation_id, before=kept.id)
     record = record_of(kept, history)
@@ -61,12 +61,14 @@ def report_of(service: Service, answer_id: int) -> str:
         )
     )
     title = escape(f"Why this answer: {record.question[:80]}")
-    return (
+    html = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
         f"<style>{_style()}</style></head><body><main>{body}</main></body></html>\n"
     )
+    service.report_taken(answer_id, len(html.encode()))
+    return html
 
 
 @cache

@@ -81,7 +81,7 @@ def check(expected: Forecast, home: Path) -> None:
 def memory_bytes(store: Store) -> int | None:
     """The mean size of a memory in the newest bank that has some; None if there is none."""
     with for_people():
-        banks = store.banks.status()
+        banks = store.bank_status()
     return next((bank.bytes // bank.memories for bank in banks if bank.memories), None)
 
 

@@ -1,15 +1,18 @@
 """The page: what is where, and which handler answers which event. Nothing is decided here."""
 
+from html import escape
 from typing import Any
 
 import gradio as gr
 
+from app.accounts.acting import whoever_asks
 from app.web.archive import Archive, ArchiveParts, opened
 from app.web.conversation import MODES
 from app.web.evidence import empty_html
 from app.web.library import BUSY_SECONDS, PROFILES, Library, LibraryParts, Listing
 from app.web.protocol import Service
 from app.web.reader import Reader, ReaderParts
+from app.web.signing_in import SIGN_OUT
 from app.web.uploads import keep_names
 
 # Clicks on anything with data-act reach the server as the event "act", with all its data- attributes and the
@@ -61,6 +64,7 @@ def build_page(service: Service) -> gr.Blocks:
         with gr.Row(elem_id="at-header"):
             markup(HEADER, elem_id="at-brand")
             status = markup(elem_id="at-engine")
+            who = markup(elem_id="at-who")
         markup(VIEWS, elem_id="at-nav")
         with gr.Row(elem_id="at-columns"):
             with gr.Column(elem_id="at-library"):
@@ -173,6 +177,7 @@ def build_page(service: Service) -> gr.Blocks:
         _connect_library(library, library_parts, page, folder, create)
         _connect_archive(archive, archive_parts, reader_parts.thread, opening, rename)
         # Gradio makes a component anew that is a skipped output; so states say what is to be done.
+        page.load(who_html, outputs=who, **QUIET)
         page.load(reader.arrive, outputs=opening, **QUIET)
         opening.change(reader.open, opening, reader_parts.opened(), **QUIET)
         removed.change(reader.again, [conversation, thread, shown], reader_parts.opened(), **QUIET)
@@ -188,6 +193,17 @@ def build_page(service: Service) -> gr.Blocks:
 def markup(value: str = "", **options: Any) -> gr.HTML:
     """`gr.HTML` without Gradio's prose styles, which attest.css replaces."""
     return gr.HTML(value, apply_default_css=False, **options)
+
+
+def who_html() -> str:
+    """Who is signed in, and the way out; nothing for the local user."""
+    viewer = whoever_asks()
+    if viewer.user is None:
+        return ""
+    return (
+        f'<form class="at-who" method="post" action="{SIGN_OUT}"><span>{escape(viewer.name)}</span>'
+        '<button type="submit" class="at-quiet">Sign out</button></form>'
+    )
 
 
 def _connect_reader(

@@ -7,10 +7,11 @@ satisfies them without a model. Answers, reads and stream events are those of `a
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from app.answering.answer import Answer, AnswerEvent, Mode, Rect
 from app.evidence.citing import Presented
+from storage.grants import Viewer
 from storage.records import AnswerSource
 
 
@@ -269,8 +270,62 @@ class Conversations(Protocol):
     def delete(self, conversation_id: int) -> int: ...
 
 
+class Vouched(Protocol):
+    """Whom a provider names."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def email(self) -> str | None: ...
+
+
+class Provider(Protocol):
+    """Where else one can sign in. Raises SignInFailed."""
+
+    @property
+    def name(self) -> str: ...
+
+    def begin(self) -> tuple[str, str]:
+        """Where the browser is to go, and the ticket that it keeps."""
+        ...
+
+    def finish(self, ticket: str | None, returned: Mapping[str, str]) -> Vouched: ...
+
+
+class Accounts(Protocol):
+    """Who may come in. Raises AttestError, of it SignInFailed where nobody was signed in."""
+
+    def let_in(self, token: str | None) -> Viewer | None:
+        """Who asks, by the token of their cookie; None if they have to sign in."""
+        ...
+
+    def sign_in(self, name: str, password: str, address: str) -> str:
+        """A new token."""
+        ...
+
+    def vouched_for(self, subject: str, email: str | None) -> str:
+        """A new token for whom a provider vouches."""
+        ...
+
+    def sign_out(self, token: str) -> None: ...
+
+
 class Service(Protocol):
     """Everything that the page can do. Any method may raise AttestError with a message for people."""
+
+    @property
+    def accounts(self) -> Accounts: ...
+
+    @property
+    def provider(self) -> Provider | None: ...
+
+    def as_user(self, viewer: Viewer) -> Self:
+        """The same service as `viewer` may see it."""
+        ...
+
+    def report_taken(self, answer_id: int, size: int) -> None:
+        """Note that the report of a kept answer leaves."""
+        ...
 
     @property
     def conversations(self) -> Conversations: ...

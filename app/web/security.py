@@ -2,10 +2,10 @@
 
 The page shows confidential documents on a loopback address, so: only known Host names (a foreign site
 cannot rebind its name to this machine), no writes that come from another origin (and under /v1 nothing at
-all that does), none of Gradio's routes that fetch from elsewhere, and a content security policy without any
-outside origin. Gradio compiles its HTML templates in the browser and sets styles inline, hence 'unsafe-eval'
-and inline styles; inline scripts run only with the nonce of their own response, and inline event handlers
-never.
+all that does), no large bodies but uploads, none of Gradio's routes that fetch from elsewhere, and a content
+security policy without any outside origin. Gradio compiles its HTML templates in the browser and sets styles
+inline, hence 'unsafe-eval' and inline styles; inline scripts run only with the nonce of their own response,
+and inline event handlers never.
 """
 
 import re
@@ -19,9 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-# Routes of Gradio that this page does not use: they fetch outside addresses, or list what others did.
+UPLOAD = "/gradio_api/upload"  # has a limit of its own
+LARGEST_BODY = 4 * 2**20  # bytes of what the page sends otherwise
+# Routes of Gradio that this page does not use: they fetch outside addresses, or show what others did or sent.
 UNUSED_ROUTES = re.compile(
-    r"/+(gradio_api/+(proxy=|file=[a-z][a-z0-9+.-]*:|deep_link|vibe|undo-vibe|run-history|runs|openapi\.json"
+    r"/+(gradio_api/+(proxy=|file[=/]|deep_link|dev/|vibe|undo-vibe|run-history|runs|openapi\.json"
     r"|process_recording|profiling|custom_component)|monitoring|svelte/|manifest\.json|pwa_icon)",
     re.IGNORECASE,
 )
@@ -78,6 +80,8 @@ class Guard:
         elif (scope.get("method") not in SAFE_METHODS or _is_api(scope)) and _is_foreign(headers):
             refusal = _refusal(scope, "Requests from other sites are refused.", 403)
             await refusal(scope, receive, dressed.send)
+        elif not _is_api(scope) and scope["path"] != UPLOAD and _is_large(headers):
+            await PlainTextResponse("Too large.", status_code=413)(scope, receive, dressed.send)
         elif UNUSED_ROUTES.match(scope["path"]):
             await PlainTextResponse("Not found.", status_code=404)(scope, receive, dressed.send)
         else:
@@ -102,6 +106,7 @@ class _Dresser:
             for name, value in _ALWAYS.items():
                 headers[name] = value
             if headers.get("content-type", "").startswith("text/html") and "content-encoding" not in headers:
+                headers["Referrer-Policy"] = "same-origin"  # or a form of ours would not say where it is from
                 self._start = message
                 return
             headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
@@ -134,6 +139,14 @@ def host_name(header: str) -> str:
 
 def _is_api(scope: Scope) -> bool:
     return bool(scope["path"].startswith("/v1/"))
+
+
+def _is_large(headers: Headers) -> bool:
+    """Whether a body is too large, or does not say how large it is."""
+    announced = headers.get("content-length", "0")
+    if "transfer-encoding" in headers or not announced.isdecimal():
+        return True
+    return int(announced) > LARGEST_BODY
 
 
 def _refusal(scope: Scope, message: str, status: int) -> Response:

@@ -1,4 +1,4 @@
-"""The application that uvicorn serves: the page at /, the files behind citations, the guard around all."""
+"""The application that uvicorn serves: the page at /, the files behind citations, guard and door around."""
 
 import asyncio
 import os
@@ -12,10 +12,15 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from starlette.routing import BaseRoute
 
+from app.accounts.acting import for_whoever_asks
+from app.web.door import Door
 from app.web.files import file_routes
 from app.web.gradio_import import import_gradio
 from app.web.protocol import Service
 from app.web.security import LOOPBACK_HOSTS, Guard
+from app.web.signing_in import sign_in_routes
+from app.web.tabs import Tabs
+from ingest.limits import DEFAULT_LIMITS
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "web"
 
@@ -26,6 +31,7 @@ def build_app(
     routes: Sequence[BaseRoute] = (),
     allowed_hosts: Sequence[str] = LOOPBACK_HOSTS,
     upload_folder: Path | None = None,
+    largest_file: int = DEFAULT_LIMITS.file_bytes,
 ) -> FastAPI:
     """Build the web application around `service`.
 
@@ -33,6 +39,7 @@ def build_app(
     allowed_hosts: accepted Host names without port, IPv6 in brackets; "*" accepts all.
     upload_folder: where a private folder is made in which files rest between the browser and the store
         (by default the system's temporary folder). It is removed when the application ends.
+    largest_file: bytes of one that is uploaded.
     """
     folder = Path(tempfile.mkdtemp(prefix="attest-uploads-", dir=upload_folder))
     os.environ["GRADIO_TEMP_DIR"] = str(folder)  # read by every component when it is made
@@ -50,8 +57,10 @@ def build_app(
         lifespan=lifespan,
         telemetry={"auto_configure": False},
     )
+    tabs, seen = Tabs(), for_whoever_asks(service)
     app.router.routes.extend(routes)
-    app.include_router(file_routes(service))
+    app.router.routes.extend(sign_in_routes(service.accounts, service.provider))
+    app.include_router(file_routes(seen))
 
     @app.get("/page/attest.js", include_in_schema=False)
     def script() -> FileResponse:
@@ -63,26 +72,34 @@ def build_app(
     def icon() -> FileResponse:
         return FileResponse(ASSETS / "attest.svg", media_type="image/svg+xml")
 
-    _in_a_loop(lambda: _mount_page(app, service))
+    _in_a_loop(lambda: _mount_page(app, seen, tabs, largest_file))
+    app.add_middleware(Door, accounts=service.accounts, tabs=tabs)
     app.add_middleware(Guard, hosts=tuple(allowed_hosts))
     return app
 
 
-def _mount_page(app: FastAPI, service: Service) -> None:
-    """Put the page at /; Gradio is first imported here, after its folder is known."""
+def _mount_page(app: FastAPI, service: Service, tabs: Tabs, largest_file: int) -> None:
+    """Put the page at /; Gradio is first imported here, after its folder is known.
+
+    service: as whoever asks sees it.
+    """
     import_gradio()
     import gradio as gr
 
+    from app.web.handlers import work_for_whoever_asks
     from app.web.page import build_page
     from app.web.theme import reading_room
 
+    page = build_page(service)
+    work_for_whoever_asks(page, tabs)
     gr.mount_gradio_app(
         app,
-        build_page(service),
+        page,
         path="/",
         footer_links=[],
         run_history=False,
         ssr_mode=False,
+        max_file_size=largest_file,
         mcp_server=False,
         pwa=False,
         show_error=False,

@@ -39,12 +39,6 @@ def test_a_conversation_is_found_by_what_was_said_in_it(store: Store) -> None:
         store.answers.keep(99, new("?"))
 
 
-def test_owners_see_their_own(store: Store) -> None:
-    mine = store.conversations.start("law", "mine", owner="ann")
-    store.conversations.start("law", "not mine", owner="bob")
-    assert [row.id for row in store.conversations.list(owner="ann")] == [mine.id]
-
-
 def test_ratings_and_notes(store: Store) -> None:
     conversation = store.conversations.start("law", "x")
     kept, plain = (store.answers.keep(conversation.id, new(text)) for text in "ab")

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from storage import processes
 from storage.errors import DocumentNotFound, JobLost, JobNotFound
+from storage.grants import LOCAL
 from storage.jobs import Jobs
 from storage.leases import DIED
 from storage.order import SECONDS_PER_SIZE
@@ -33,7 +34,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def jobs(store: Store, clock: Clock) -> Jobs:
-    return Jobs(store._database, clock)
+    return Jobs(store._database, LOCAL, clock)
 
 
 def add(store: Store, tmp_path: Path, name: str, collection: str = "law") -> tuple[str, int]:

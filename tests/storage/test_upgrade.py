@@ -163,3 +163,34 @@ def test_processes_may_open_a_new_home_at_once(home: Path) -> None:
     assert [process.exitcode for process in processes] == [0, 0, 0]
     with Store.open(home) as store:
         assert [row.name for row in store.collections.list()] == names
+
+
+def test_what_there_was_before_users_stays_the_local_users(home: Path) -> None:
+    home.mkdir(mode=0o700)
+    database = Database(home / "attest.db")
+    database.use_write_ahead_log()
+    with database.write() as connection:
+        from alembic import command
+
+        command.upgrade(alembic_config(connection), "0007")
+        for statement in (
+            "INSERT INTO collections (name, profile, created_at) VALUES ('law', 'legal', 1)",
+            "INSERT INTO conversations (collection_id, owner, title, created_at, changed_at) "
+            "VALUES (1, NULL, 'lease', 1, 1)",
+            "INSERT INTO answers (conversation_id, question, text, mode, max_tokens, stopped, remarks, body, "
+            "created_at) VALUES (1, 'When?', 'In May.', 'memory', 64, 0, '[]', '{}', 1)",
+            "INSERT INTO api_keys (name, digest, scopes, per_minute, created_at) "
+            "VALUES ('scripts', 'digest', '[\"read\"]', 60, 1)",
+        ):
+            connection.execute(sa.text(statement))
+    database.close()
+    with Store.open(home) as store:
+        assert [row.name for row in store.collections.list()] == ["law"]
+        assert [(row.title, row.owner) for row in store.conversations.list()] == [("lease", None)]
+        assert [row.text for row in store.answers.of_conversation(1)] == ["In May."]
+        _, key = store.keys.of_digest("digest")
+        assert key is not None
+        assert key.user is None
+        assert not store.users.any()
+        assert store.trail.verify().rows == 0
+    assert (home / "backups" / "attest-0007.db").is_file()

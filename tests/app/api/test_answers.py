@@ -129,7 +129,7 @@ def test_refusals_have_their_status(
 
 
 def test_until_the_model_is_loaded_nothing_is_answered(client: TestClient, ready: Service) -> None:
-    ready._engine = None
+    ready._models._engine = None
     for path, body in (
         ("/v1/answers", {"question": QUESTION}),
         ("/v1/chat/completions", {"model": "default", "messages": [{"role": "user", "content": "?"}]}),

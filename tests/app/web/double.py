@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -36,6 +37,7 @@ from app.errors import AttestError, DocumentGone, MemoryRefused
 from app.evidence.citing import Presented
 from app.library.views import Original, PageView
 from app.web.documents import PER_PAGE, is_busy
+from storage.grants import LOCAL, Viewer
 from storage.records import AnswerSource
 
 WIDTH, HEIGHT, MARGIN, SIZE, LEADING = 612.0, 792.0, 64.0, 11, 17.0
@@ -286,6 +288,21 @@ class DoubleConversations:
         return replace(kept, sources=sources, answer=replace(kept.answer, citations=cited))
 
 
+class NoAccounts:
+    """Without users: whoever comes is the local one."""
+
+    def let_in(self, token: str | None) -> Viewer | None:
+        return LOCAL
+
+    def sign_in(self, name: str, password: str, address: str) -> str:
+        raise AttestError("there are no users")
+
+    def vouched_for(self, subject: str, email: str | None) -> str:
+        raise AttestError("there are no users")
+
+    def sign_out(self, token: str) -> None: ...
+
+
 class DoubleService:
     """In memory; `pace` is seconds between tokens. Everything that it was asked to do is recorded."""
 
@@ -307,6 +324,15 @@ class DoubleService:
         self.worker = Worker()
         self.conversations = DoubleConversations(self.library)
         self.measured = 0
+        self.accounts = NoAccounts()
+        self.provider = None
+        self.reports: list[int] = []
+
+    def as_user(self, viewer: Viewer) -> Self:
+        return self
+
+    def report_taken(self, answer_id: int, size: int) -> None:
+        self.reports.append(answer_id)
 
     def profiles(self) -> dict[str, str]:
         return dict(self.kinds)

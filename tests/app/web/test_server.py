@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app.web.security import host_name
+from app.web.security import LARGEST_BODY, host_name
 from app.web.server import build_app
 from tests.app.web.double import DoubleService
 
@@ -68,7 +68,7 @@ def test_page_has_a_strict_policy_and_every_script_its_nonce(client: TestClient)
 def test_headers_are_on_everything(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == ("same-origin" if path == "/" else "no-referrer")
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 
@@ -98,12 +98,36 @@ def test_writes_from_other_sites_are_refused(client: TestClient) -> None:
         "/gradio_api/file=http://127.0.0.1/x",
         "/gradio_api/file=HTTPS:/x",
         "/gradio_api/proxy=https://hf.space/x",
+        "/gradio_api/file=/etc/hostname",
+        "/gradio_api/file/etc/hostname",
+        "/gradio_api/dev/reload",
         "/monitoring",
         "/gradio_api/deep_link",
     ],
 )
 def test_routes_that_reach_out_are_closed(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
+
+
+def test_large_bodies_are_refused_before_they_are_read(service: DoubleService, tmp_path: Path) -> None:
+    app = build_app(service, upload_folder=tmp_path, largest_file=1000)
+    with TestClient(app, base_url=HERE) as client:
+        for size, status in ((900, 200), (1100, 413)):
+            sent = client.post("/gradio_api/upload", files={"files": ("a.txt", b"x" * size)})
+            assert sent.status_code == status
+        for path in ("/gradio_api/queue/join", "/gradio_api/run/predict", "/sign-in", "/nothing"):
+            announced = {"content-length": str(LARGEST_BODY + 1)}
+            assert client.post(path, content=b"{}", headers=announced).status_code == 413
+            assert client.post(path, content=iter([b"{}"])).status_code == 413  # of unknown size
+        assert client.post("/gradio_api/queue/join", json={}).status_code == 422
+
+
+def test_gradio_sends_no_analytics(
+    service: DoubleService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GRADIO_ANALYTICS_ENABLED")  # the page itself says so
+    with TestClient(build_app(service, upload_folder=tmp_path), base_url=HERE) as client:
+        assert client.get("/config").json()["analytics_enabled"] is False
 
 
 def test_page_names_no_outside_resource(client: TestClient) -> None:

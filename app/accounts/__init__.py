@@ -1,0 +1,1 @@
+"""Who may come in, and on whose behalf the faces then work."""

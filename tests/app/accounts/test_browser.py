@@ -1,0 +1,99 @@
+"""Two people in real browsers: each signs in, sees what was granted, and signs out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.app.accounts.conftest import COLLECTION, FILE, PASSWORD, Office
+from tests.app.api.conftest import served
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def address(whole: FastAPI) -> Iterator[str]:
+    with served(whole) as at:
+        yield at
+
+
+@pytest.fixture(scope="module")
+def chromium(address: str) -> Iterator[Browser]:
+    """Closed before the server, which waits for the tabs' connections."""
+    expect.set_options(timeout=60_000)  # several processors' work on a busy machine
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+    expect.set_options(timeout=5_000)
+
+
+def sign_in(page: Page, address: str, name: str, password: str) -> None:
+    page.goto(address)
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_two_users_see_what_was_granted_to_them(chromium: Browser, address: str, standing: Office) -> None:
+    pages = {name: chromium.new_context().new_page() for name in ("ann", "bob", "cid")}
+    broken: list[str] = []
+    for name, page in pages.items():
+        page.on("console", lambda said: broken.append(said.text) if "Content Security" in said.text else None)
+        sign_in(page, address, name, PASSWORD.format(name))
+        expect(page.locator("#at-who")).to_contain_text(name)
+    ann, bob, cid = pages.values()
+    expect(ann.locator("#at-documents")).to_contain_text(FILE)
+    expect(cid.locator("#at-documents")).to_contain_text(FILE)
+    expect(bob.locator("#at-welcome")).to_contain_text("Create a collection first")
+    assert FILE not in bob.content()
+    assert COLLECTION not in bob.content()
+    ann.get_by_role("button", name="Conversations").click()
+    expect(ann.locator("#at-conversations")).to_contain_text("What may be sold?")
+    cid.get_by_role("button", name="Conversations").click()
+    expect(cid.locator("#at-conversations")).to_contain_text("No conversations yet")
+    cid.get_by_role("button", name="Documents").first.click()
+    cid.get_by_role("button", name=f"Remove {FILE}").click()  # a reader may ask for it, and is told
+    cid.get_by_role("button", name="Remove", exact=True).last.click()
+    expect(cid.locator("#at-notice")).to_contain_text("but not delete it")
+    assert standing.service.store.documents.count() == 1
+    bob.get_by_label("Name").fill("Bob's own")
+    bob.get_by_role("button", name="Create").click()
+    expect(bob.locator("#at-collection-choice input")).to_have_value("Bob's own")
+    expect(ann.locator("#at-documents")).to_contain_text(FILE)
+    ann.reload()
+    expect(ann.locator("#at-documents")).to_contain_text(FILE)
+    assert standing.of("ann").profiles().keys() == {COLLECTION}
+    assert standing.of("bob").profiles().keys() == {"Bob's own"}
+    assert broken == []
+
+
+def test_a_wrong_password_and_signing_out(chromium: Browser, address: str) -> None:
+    page = chromium.new_context(java_script_enabled=False).new_page()  # the form needs no script
+    sign_in(page, address, "ann", "not her password")
+    expect(page.get_by_role("alert")).to_have_text("The name or the password is wrong.")
+    expect(page.get_by_label("Name")).to_have_value("")
+    page = chromium.new_context().new_page()
+    sign_in(page, address, "ann", PASSWORD.format("ann"))
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_label("Password")).to_be_visible()
+    assert page.url.endswith("/sign-in")
+
+
+def test_when_the_session_ends_the_page_leads_to_signing_in(
+    chromium: Browser, address: str, standing: Office
+) -> None:
+    page = chromium.new_context().new_page()
+    sign_in(page, address, "eve", PASSWORD.format("eve"))
+    expect(page.locator("#at-documents")).to_contain_text(FILE)
+    standing.service.store.sessions.end_all(standing.service.store.users.get("eve").id)
+    page.get_by_role("textbox", name="Question").fill("What may be sold?")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_label("Password")).to_be_visible()
