@@ -57,6 +57,16 @@ class Collections:
         with self._database.read() as connection:
             return {row.name: row.profile for row in connection.execute(query)}
 
+    def rename(self, name: str, new: str) -> None:
+        """Raises CollectionNotFound, CollectionExists."""
+        change = sa.update(Collection).where(Collection.name == clean(name)).values(name=clean(new))
+        try:
+            with self._database.write() as connection:
+                if not connection.execute(change).rowcount:
+                    raise _missing(name)
+        except IntegrityError as error:
+            raise CollectionExists(f"there is a collection {new!r} already; choose another name") from error
+
     def delete(self, name: str) -> List[Receipt]:
         """Delete a collection, its conversations, and every document that is in no other one.
 

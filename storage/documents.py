@@ -329,7 +329,8 @@ def _matching(
 
 def _describe(connection: sa.Connection, ids: Sequence[str], fingerprint_id: str | None) -> List[DocumentRow]:
     """Rows in the order of `ids`, by five queries whatever their number."""
-    rows = {row.id: row for row in connection.execute(sa.select(Document).where(Document.id.in_(ids)))}
+    described = [column for column in Document.__table__.c if column.name != "former_names"]
+    rows = {row.id: row for row in connection.execute(sa.select(*described).where(Document.id.in_(ids)))}
     jobs: dict[str, JobRow] = {}
     active = sa.select(Job).where(Job.document_id.in_(ids), Job.status.in_(("queued", "running")))
     for row in connection.execute(active.order_by(Job.id)):

@@ -32,6 +32,7 @@ from storage.keys import Keys
 from storage.listing import Listing
 from storage.originals import Originals
 from storage.pages import Pages
+from storage.placing import Placing
 from storage.references import References
 from storage.removal import Remover
 from storage.search import Search
@@ -53,6 +54,7 @@ class Store:
         self.collections = Collections(database, self._remover)
         self.documents = Documents(database, originals, self.pages, self._remover)
         self.listing = Listing(database)
+        self.placing = Placing(database)
         self.references = References(database, self._remover)
         self.checkpoints = Checkpoints(database, self._remover)
         self.banks = Banks(database, home / "bank")
