@@ -10,6 +10,7 @@ from html import escape
 
 from app.answering.answer import Answer, Citation, Mode, StretchRead, Timings
 from app.evidence.citing import Presented
+from app.profiles import PROFILES
 from app.profiles import profile as known_profile
 from app.web.judging import comparison_html, tools_html
 from app.web.marks import NOT_FOUND, answer_html
@@ -251,7 +252,7 @@ def welcome_html(collection: str | None, profile: str | None, *, askable: bool, 
     buttons = "".join(
         f'<button type="button" class="at-suggestion" data-act="suggest" data-question="{escape(question)}">'
         f"{escape(question)}</button>"
-        for question in known_profile(profile or "general").questions
+        for question in known_profile(profile if profile in PROFILES else "general").questions
     )
     return (
         head + "<p>Answers are read from these documents, with the page and the passage shown beside them."

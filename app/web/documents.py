@@ -80,9 +80,10 @@ def documents_html(
         _item(document, document.document_id == confirming, document.document_id in picked)
         for document in page.documents
     )
+    boxes = " ".join(each.document_id for each in page.documents if each.document_id in picked)
     return (
-        f'{_columns(wanted)}<ul class="at-documents" aria-label="Documents">{items}</ul>'
-        f"{_pages(page.first, page.matching)}"
+        f'{_columns(wanted)}<ul class="at-documents" aria-label="Documents" data-picks="{escape(boxes)}">'
+        f"{items}</ul>{_pages(page.first, page.matching)}"
     )
 
 

@@ -11,7 +11,7 @@ from storage.records import Order, Standing, Wanted
 
 SHOWN: dict[str, str] = {
     "": "All",
-    "working": "Being worked on",
+    "working": "In work",
     "askable": "Can be asked",
     "failed": "Failed or stopped",
     "warned": "With warnings",
@@ -21,7 +21,7 @@ ORDERS: dict[Order, str] = {
     "name": "By name",
     "state": "By state",
     "size": "Largest first",
-    "pages": "Most pages first",
+    "pages": "Most pages",
 }
 MOST_LETTERS = 200
 
@@ -40,14 +40,13 @@ element.addEventListener('input', event => {
 def finder_html() -> str:
     """The controls above the list."""
     return (
-        '<div class="at-finder" role="search">'
+        '<div class="at-finder" role="search"><div class="at-finder-row">'
         f'<input type="search" name="text" class="at-find" maxlength="{MOST_LETTERS}"'
         ' placeholder="Find a document" aria-label="Find a document">'
-        '<div class="at-finder-row">'
-        f'<select name="standing" aria-label="Show">{_options(SHOWN)}</select>'
-        f'<select name="order" aria-label="Order">{_options(ORDERS)}</select>'
-        '<button type="button" class="at-step" data-local="wide" aria-pressed="false"'
-        ' title="Show the list with columns">Wide</button></div></div>'
+        '<button type="button" class="at-step at-widen" data-local="wide" aria-pressed="false"'
+        ' title="Show the list with columns">Wide</button></div>'
+        f'<div class="at-finder-row"><select name="standing" aria-label="Show">{_options(SHOWN)}</select>'
+        f'<select name="order" aria-label="Order">{_options(ORDERS)}</select></div></div>'
     )
 
 

@@ -235,9 +235,20 @@
     if (live && following) thread.scrollTop = thread.scrollHeight;
   }
 
+  /* Boxes follow the server once it has answered; a box that was clicked keeps its own mind until then. */
+  let picks = "";
+  function tick() {
+    const list = document.querySelector(".at-documents");
+    if (!list || list.dataset.picks === picks) return;
+    picks = list.dataset.picks;
+    const chosen = new Set(picks.split(" "));
+    for (const box of list.querySelectorAll(".at-pick")) box.checked = chosen.has(box.dataset.document);
+  }
+
   function refresh() {
     unfold();
     refocus();
+    tick();
     follow();
     point();
     address();
@@ -267,6 +278,6 @@
     subtree: true,
     characterData: true,
     attributes: true,
-    attributeFilter: ["data-key", "data-n", "data-thread"],
+    attributeFilter: ["data-key", "data-n", "data-thread", "data-picks"],
   });
 })();
