@@ -127,11 +127,7 @@ def _item(document: DocumentView, confirming: bool, picked: bool) -> str:
         f'<div class="at-document-head"><span class="at-document-name" title="{name}">{name}</span></div>'
         f'<div class="at-document-state">{escape(stage_words(document))}'
     ]
-    if document.status in ("failed", "cancelled"):
-        parts.append(_tool("retry", "Try again", document))
-    if is_locked(document):
-        parts.append(_tool("unlock", "Unlock", document))
-    parts.append(f"{_tools(document)}</div>")
+    parts.append(f"{_tools(document)}</div>{_remedies(document)}")
     if is_busy(document) and document.total > 0 and document.stage != "waiting":
         parts.append(_progress(document))
     if document.status == "answerable" and is_busy(document):
@@ -150,6 +146,14 @@ def _item(document: DocumentView, confirming: bool, picked: bool) -> str:
         )
     parts.append("</li>")
     return "".join(parts)
+
+
+def _remedies(document: DocumentView) -> str:
+    """What can be done about a failure."""
+    if document.status not in ("failed", "cancelled"):
+        return ""
+    unlock = _tool("unlock", "Unlock", document) if is_locked(document) else ""
+    return f'<div class="at-remedies">{unlock}{_tool("retry", "Try again", document)}</div>'
 
 
 def is_locked(document: DocumentView) -> bool:

@@ -4,7 +4,8 @@ Methods are Gradio event handlers. What a tab already shows is kept in its sessi
 which nothing changed sends nothing, and ticks come slowly while nothing is being worked on.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from app.web.documents import (
 )
 from app.web.ordering import Listing, Ordering, Outcome
 from app.web.protocol import Service
-from app.web.reader import data_of
+from app.web.reader import data_of, session_of
 from app.web.scope import Scope, scope_html
 from app.web.uploads import named_files
 
@@ -82,29 +83,39 @@ class Library:
         self._service = service
         self._parts = parts
         self._ordering = Ordering(service)
+        self._picked: dict[str, tuple[str, ...]] = {}
+        self._lock = threading.Lock()
 
-    def open(self) -> Updates:
+    def open(self, request: gr.Request) -> Updates:
         """A tab was opened: choose the first collection and show it."""
+        self.leave(request)
         first = next(iter(self._service.profiles()), None)
         return {
             self._parts.form: gr.update(visible=first is None),
             **self._refresh(first, Listing(), choose=True),
         }
 
-    def tick(self, collection: str | None, listing: Listing) -> Updates:
-        """Show what changed since the last tick."""
-        return self._refresh(collection, listing) or gr.skip()
+    def leave(self, request: gr.Request) -> None:
+        """A tab was closed."""
+        self._picked.pop(session_of(request), None)
 
-    def switch(self, collection: str | None, listing: Listing) -> Updates:
+    def tick(self, collection: str | None, listing: Listing, request: gr.Request) -> Updates:
+        """Show what changed since the last tick."""
+        picked = self._picked.get(session_of(request), ())
+        return self._refresh(collection, replace(listing, picked=picked)) or gr.skip()
+
+    def switch(self, collection: str | None, listing: Listing, request: gr.Request) -> Updates:
         """Another collection was chosen."""
+        self.leave(request)
         return {self._parts.notice: "", **self._scoped(()), **self._refresh(collection, _fresh(listing))}
 
-    def add_collection(self, name: str, profile: str, listing: Listing) -> Updates:
+    def add_collection(self, name: str, profile: str, listing: Listing, request: gr.Request) -> Updates:
         """Create a collection and go to it."""
         try:
             added = self._service.add_collection(name.strip(), PROFILES.get(profile, "general"))
         except AttestError as problem:
             return {self._parts.notice: notice_html(str(problem), problem=True)}
+        self.leave(request)
         return {
             self._parts.form: gr.update(visible=False),
             self._parts.name: "",
@@ -141,10 +152,35 @@ class Library:
             except AttestError as problem:
                 return notice_html(str(problem), problem=True)
 
-    def act(self, collection: str | None, listing: Listing, scope: Scope, event: gr.EventData) -> Updates:
-        """A click on the left or in a sheet, see `app.web.ordering`."""
-        done = self._ordering.act(data_of(event), collection, listing)
+    def act(
+        self,
+        collection: str | None,
+        listing: Listing,
+        scope: Scope,
+        event: gr.EventData,
+        request: gr.Request,
+    ) -> Updates:
+        """A click on the left or in a sheet, see `app.web.ordering`.
+
+        What is selected is kept here and not in the session's state, for quick clicks are handled side by
+        side and each would only see what was selected before all of them.
+        """
+        data, session = data_of(event), session_of(request)
+        if data.get("act") == "pick":
+            with self._lock:
+                done = self._done(data, collection, listing, session)
+        else:
+            done = self._done(data, collection, listing, session)
         return self._shown(done, collection, scope)
+
+    def _done(
+        self, data: Mapping[str, Any], collection: str | None, listing: Listing, session: str
+    ) -> Outcome:
+        before = self._picked.get(session, ())
+        done = self._ordering.act(data, collection, replace(listing, picked=before))
+        if done.listing.picked != before:
+            self._picked[session] = done.listing.picked
+        return done
 
     def _shown(self, done: Outcome, collection: str | None, scope: Scope) -> Updates:
         listing, notice = done.listing, done.notice

@@ -117,10 +117,8 @@ class Ordering:
         return Outcome(replace(listing, first=0, wanted=wanted, confirming=None))
 
     def _pick(self, data: Mapping[str, Any], collection: str, listing: Listing) -> Outcome:
-        """All boxes of the page come with each click, so that quick clicks cannot miss each other."""
-        shown = {str(each[0]): bool(each[1]) for each in _pairs(data.get("ids"))}
-        kept = [each for each in listing.picked if each not in shown]
-        return Outcome(replace(listing, picked=(*kept, *(each for each, on in shown.items() if on))))
+        picked = _without(listing.picked, [_id(data)])
+        return Outcome(replace(listing, picked=(*picked, _id(data)) if data.get("checked") else picked))
 
     def _pick_all(self, data: Mapping[str, Any], collection: str, listing: Listing) -> Outcome:
         found = self._service.shelves.matching(collection, listing.wanted)
@@ -226,14 +224,6 @@ class Ordering:
 
 def _id(data: Mapping[str, Any]) -> str:
     return str(data.get("document", ""))
-
-
-def _pairs(value: Any) -> list[Sequence[Any]]:
-    return (
-        [each for each in value if isinstance(each, list) and len(each) == 2]
-        if isinstance(value, list)
-        else []
-    )
 
 
 def _without(picked: Sequence[str], gone: Sequence[str]) -> tuple[str, ...]:

@@ -17,15 +17,14 @@ from app.web.reader import Reader, ReaderParts
 from app.web.uploads import keep_names
 
 # Clicks on anything with data-act reach the server as the event "act", with all its data- attributes and the
-# text of the field beside it, if it is in a form, or with all boxes of its list, if it is one.
+# text of the field beside it, if it is in a form, and whether it is checked, if it is a box.
 SEND_CLICKS = """
 element.addEventListener('click', event => {
   const target = event.target.closest('[data-act]');
   if (!target || !element.contains(target) || target.disabled) return;
   const field = target.closest('.at-form')?.querySelector('.at-field');
-  const picks = target.matches('.at-pick') ? [...element.querySelectorAll('.at-pick')] : [];
-  const ids = picks.map(pick => [pick.dataset.document, pick.checked]);
-  trigger('act', {...target.dataset, ...(field ? {value: field.value} : {}), ...(ids.length ? {ids} : {})});
+  const box = target.type === 'checkbox' ? {checked: target.checked} : {};
+  trigger('act', {...target.dataset, ...box, ...(field ? {value: field.value} : {})});
 });
 """
 
@@ -294,6 +293,7 @@ def _connect_library(
     now = [parts.collection, parts.listing]
     quiet = {"outputs": parts.all(), **QUIET}
     page.load(library.open, **quiet)
+    page.unload(library.leave)
     parts.timer.tick(library.tick, inputs=now, queue=False, **quiet)
     parts.collection.input(library.switch, inputs=now, **quiet)
     for source in (parts.drop, folder):

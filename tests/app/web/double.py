@@ -340,6 +340,8 @@ class DoubleShelves:
     def __init__(self, service: "DoubleService") -> None:
         self.service = service
         self.retried: list[str] = []
+        self.forecast_of: dict[Path, int] = {}
+        self.free = 60_000_000_000
 
     def matching(self, collection: str, wanted: Wanted) -> list[str]:
         return [each.document_id for each in ordered(self.service.of(collection), wanted)]
@@ -370,15 +372,17 @@ class DoubleShelves:
     def rename_collection(self, name: str, new: str) -> str:
         if new in self.service.kinds:
             raise AttestError(f"there is a collection {new!r} already; choose another name")
-        self.service.kinds = {new if key == name else key: kind for key, kind in self.service.kinds.items()}
+        kinds = {new if key == name else key: kind for key, kind in self.service.kinds.items()}
+        self.service.kinds.clear()
+        self.service.kinds.update(kinds)
         for each in self.service.of(name):
             self._change(each.document_id, collection=new)
         return new
 
     def forecast(self, files: Mapping[Path, int]) -> Forecast:
-        self.service.forecast_of = dict(files)
+        self.forecast_of = dict(files)
         total = sum(files.values())
-        return Forecast(len(files), total, 1200, 9_600_000, 480_000_000, self.service.free, 5400.0)
+        return Forecast(len(files), total, 1200, 9_600_000, 480_000_000, self.free, 5400.0)
 
     def _change(self, document_id: str, **values: Any) -> None:
         self.service.library[document_id] = replace(self.service.library[document_id], **values)
@@ -430,8 +434,6 @@ class DoubleService:
         self.conversations = DoubleConversations(self.library)
         self.measured = 0
         self.shelves = DoubleShelves(self)
-        self.forecast_of: dict[Path, int] = {}
-        self.free = 60_000_000_000
         self.scopes: list[list[str] | None] = []  # what each question was asked of
         self.checks = [Check("disk", "ok", "68000000000 bytes free")]
         self.audited: list[str] = []
