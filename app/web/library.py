@@ -101,6 +101,8 @@ class Library:
 
     def tick(self, collection: str | None, listing: Listing, request: gr.Request) -> Updates:
         """Show what changed since the last tick."""
+        if collection and listing.collections and collection not in listing.collections:
+            return gr.skip()  # type: ignore[no-any-return]  # its new name is on the way to the browser
         picked = self._picked.get(session_of(request), ())
         return self._refresh(collection, replace(listing, picked=picked)) or gr.skip()
 

@@ -89,8 +89,13 @@ def build_page(service: Service) -> gr.Blocks:
         with gr.Row(elem_id="at-columns"):
             with gr.Column(elem_id="at-library"):
                 with gr.Row(elem_id="at-collection"):
+                    # A tick may still carry the name of a collection that was just renamed or deleted.
                     collection = gr.Dropdown(
-                        [], label="Collection", interactive=True, elem_id="at-collection-choice"
+                        [],
+                        label="Collection",
+                        interactive=True,
+                        allow_custom_value=True,
+                        elem_id="at-collection-choice",
                     )
                     new = gr.Button("New", size="sm", elem_id="at-collection-new", min_width=60)
                 facts = markup(elem_id="at-facts-line", js_on_load=SEND_CLICKS)

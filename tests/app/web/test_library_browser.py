@@ -89,7 +89,7 @@ def test_several_at_once_are_asked_moved_and_deleted(
     assert "broken" in service.library
     page.click("#at-selection [data-act=delete]")
     page.click("dialog .at-danger")
-    expect(page.locator("#at-notice")).to_contain_text("2 documents removed: 8 passages")
+    expect(page.locator("#at-notice")).to_contain_text("2 documents removed: 4 passages")
     assert not {"broken", "scan"} & service.library.keys()
     expect(page.locator(".at-selection")).to_have_count(0)
 
