@@ -3,6 +3,8 @@
 import platform
 import shutil
 import socket
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any, Literal
 
@@ -28,13 +30,56 @@ PACKAGES = (
 LOW_DISK = 5 * 2**30
 
 
+@dataclass(frozen=True)
+class Check:
+    """message: what was found and, where it is not as it should be, what to do."""
+
+    name: str
+    state: State
+    message: str
+
+
+Note = Callable[[str, State, str], None]
+
+
 def examine(settings: Settings, *, offline: bool) -> dict[str, Any]:
     """{"ok": bool, "checks": [{"name", "state": ok|warning|error, "message"}]}."""
-    checks: list[dict[str, str]] = []
+    checks: list[Check] = []
 
     def note(name: str, state: State, message: str) -> None:
-        checks.append({"name": name, "state": state, "message": message})
+        checks.append(Check(name, state, message))
 
+    _installed(settings, note)
+    _store(settings, note)
+    if offline:
+        _prove_offline(settings, note)
+    return {
+        "ok": all(check.state != "error" for check in checks),
+        "checks": [asdict(check) for check in checks],
+    }
+
+
+def checks_of(service: Service) -> list[Check]:
+    """The same of a service that runs, without loading a model and without the proof of being offline."""
+    checks: list[Check] = []
+
+    def note(name: str, state: State, message: str) -> None:
+        checks.append(Check(name, state, message))
+
+    _installed(service.settings, note)
+    try:
+        _store_of(service, note)
+    except AttestError as error:
+        note("store", "error", str(error))
+    status = service.engine_status()
+    if status.ready:
+        _backend(service, note)
+    else:
+        note("backend", "warning", status.message)
+    return checks
+
+
+def _installed(settings: Settings, note: Note) -> None:
     note("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for package in PACKAGES:
         try:
@@ -49,13 +94,9 @@ def examine(settings: Settings, *, offline: bool) -> dict[str, Any]:
             note(f"model {name}", "error", f"package {known.package} is not installed; run `make install`")
         else:
             note(f"model {name}", "ok", "installed" if known else "your own")
-    _store(settings, note)
-    if offline:
-        _prove_offline(settings, note)
-    return {"ok": all(check["state"] != "error" for check in checks), "checks": checks}
 
 
-def _fast_engine(note: Any) -> None:
+def _fast_engine(note: Note) -> None:
     version = build.installed()
     if version is None:
         lacking = build.obstacle() or "it was not compiled, or that failed"
@@ -72,7 +113,7 @@ def _fast_engine(note: Any) -> None:
         note(build.NAME, "ok", f"{version}, the fast engine")
 
 
-def _device(settings: Settings, note: Any) -> None:
+def _device(settings: Settings, note: Note) -> None:
     from engine.loading import choose_device
 
     try:
@@ -83,33 +124,37 @@ def _device(settings: Settings, note: Any) -> None:
     note("device", "ok", f"{device} in {str(dtype).removeprefix('torch.')}: {reason}")
 
 
-def _store(settings: Settings, note: Any) -> None:
+def _store(settings: Settings, note: Note) -> None:
     try:
         with Service(settings) as service:
-            banks = service.store.banks.status()
-            missing = sum(bank.missing for bank in banks)
-            held = (
-                f"{sum(bank.memories for bank in banks)} memories, {sum(bank.bytes for bank in banks)} bytes"
-            )
-            note(
-                "store",
-                "error" if missing else "ok",
-                f"{settings.home}: {held}" + (f"; {missing} shards are missing" if missing else ""),
-            )
-            workers = service.store.workers.alive()
-            note(
-                "worker",
-                "ok",
-                f"{len(workers)} running" if workers else "none running; `attest serve` starts one",
-            )
-            free = shutil.disk_usage(settings.home).free
-            note("disk", "ok" if free > LOW_DISK else "warning", f"{free} bytes free")
+            _store_of(service, note)
             _backend(service, note)
     except AttestError as error:
         note("store", "error", str(error))
 
 
-def _backend(service: Service, note: Any) -> None:
+def _store_of(service: Service, note: Note) -> None:
+    home = service.settings.home
+    with for_people():
+        banks = service.store.banks.status()
+        workers = service.store.workers.alive()
+    missing = sum(bank.missing for bank in banks)
+    held = f"{sum(bank.memories for bank in banks)} memories, {sum(bank.bytes for bank in banks)} bytes"
+    lost = f"; {missing} shards are missing: `attest memories rebuild` writes them anew" if missing else ""
+    note("store", "error" if missing else "ok", f"{home}: {held}{lost}")
+    note(
+        "worker",
+        "ok",
+        f"{len(workers)} running" if workers else "none running; `attest serve` starts one",
+    )
+    free = shutil.disk_usage(home).free
+    if free > LOW_DISK:
+        note("disk", "ok", f"{free} bytes free")
+    else:
+        note("disk", "warning", f"{free} bytes free, which is little; free some before you add documents")
+
+
+def _backend(service: Service, note: Note) -> None:
     """Which backend answers, and why: that of the process which holds the model, else it is loaded here."""
     try:
         info = service.engine().info
@@ -124,7 +169,7 @@ def _backend(service: Service, note: Any) -> None:
         note("backend", "warning", f"{answers}; {info.refusal}")
 
 
-def _prove_offline(settings: Settings, note: Any) -> None:
+def _prove_offline(settings: Settings, note: Note) -> None:
     """Load the models and answer with every connection, and every look-up of a name, refused."""
     connect, look_up = socket.socket.connect, socket.getaddrinfo
     tried: list[str] = []

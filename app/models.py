@@ -100,7 +100,14 @@ class Models:
             return EngineStatus(False, self._settings.model, "", "", "", "", message)
         info = self._engine.info
         return EngineStatus(
-            True, info.model, info.backend, info.quantisation, info.device, info.device_reason, "ready"
+            True,
+            info.model,
+            info.backend,
+            info.quantisation,
+            info.device,
+            info.device_reason,
+            "ready",
+            info.adapter or "",
         )
 
     def fingerprint(self) -> str | None:

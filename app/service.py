@@ -18,11 +18,12 @@ from app.accounts.registration import registration
 from app.answering.answer import Answer, AnswerEvent, Mode, Rect
 from app.answering.asking import Asker
 from app.answering.conversations import Conversations
-from app.errors import AttestError, NothingToAsk, for_people
+from app.errors import AttestError, NotFound, NothingToAsk, for_people
 from app.evidence.attribution import passage_rectangles
 from app.evidence.citing import Presented, present
 from app.library.adding import Added, add_file
 from app.library.pace import Pace
+from app.library.shelves import Shelves
 from app.library.views import (
     DocumentListing,
     DocumentView,
@@ -39,18 +40,22 @@ from engine.protocol import Embedder, Engine
 from ingest.document import DRAWN
 from ingest.render import render_page
 from storage.grants import LOCAL, Viewer
+from storage.listing import ALL
 from storage.records import (
     PROFILES,
+    SEARCHABLE,
     CollectionRow,
     JobRow,
     Profile,
     Receipt,
     VersionRow,
+    Wanted,
 )
 from storage.store import Store
 
 if TYPE_CHECKING:
     from app.accounts.provider import Provider
+    from app.health import Health
 
 MOST_VIEWS = 256  # of users, that are kept ready
 
@@ -85,6 +90,7 @@ class Service:
         """All that is made of the store, and with it bound to whoever sees it."""
         self.store = store
         self.conversations = Conversations(store)
+        self.shelves = Shelves(store)
 
     def as_user(self, viewer: Viewer) -> Self:
         """The same service as `viewer` may see it. It is not to be closed."""
@@ -197,12 +203,15 @@ class Service:
             )
         return [document_view(row, collection) for row in rows]
 
-    def document_listing(self, collection: str, first: int, count: int) -> DocumentListing:
+    def document_listing(
+        self, collection: str, first: int, count: int, wanted: Wanted = ALL
+    ) -> DocumentListing:
         with for_people():
-            page = self.store.listing.page(collection, first, count)
+            page = self.store.listing.page(collection, first, count, wanted)
             rows = self.store.documents.of_ids(page.ids, self._models.fingerprint())
         views = [document_view(rows[key], collection) for key in page.ids if key in rows]
-        return DocumentListing(views, page.first, page.total, page.askable, page.busy)
+        sums = (page.total, page.askable, page.busy, page.matching, page.failed, page.references)
+        return DocumentListing(views, page.first, *sums)
 
     def document(self, document_id: str) -> DocumentView:
         with for_people():
@@ -220,6 +229,13 @@ class Service:
             receipt = self.store.documents.delete(document_id)
         self._models.forget()
         return receipt
+
+    def delete_collection(self, name: str) -> list[Receipt]:
+        """With its conversations, and those of its documents that are in no other one."""
+        with for_people():
+            receipts = self.store.collections.delete(name)
+        self._models.forget()
+        return receipts
 
     def cancel_document(self, document_id: str) -> None:
         with for_people():
@@ -252,15 +268,18 @@ class Service:
         stop: threading.Event | None = None,
         client: str = "",
         evidence: bool = False,
+        documents: Sequence[str] | None = None,
     ) -> Iterator[AnswerEvent]:
         """Stream an answer; `client` is who asks, since clients take turns. evidence: with `needed` measured.
 
+        documents: ask only these of the collection, older versions among them too.
         Raises NothingToAsk, NotReady, MemoryRefused or AttestError.
         """
         if not question.strip():
             raise AttestError("the question is empty")
         if mode != "none":
             self._check_askable(collection)
+            self._check_chosen(collection, documents)
         with for_people():
             if self.store.viewer.user is not None or self.store.collections.has(collection):
                 self.store.trail.note(
@@ -280,6 +299,7 @@ class Service:
                 stop=stop,
                 client=client,
                 evidence=evidence,
+                documents=documents,
             )
             with closing(stream):  # type: ignore[type-var]  # it is a generator
                 yield from stream
@@ -315,6 +335,18 @@ class Service:
                 if page.busy
                 else f"no document of collection {collection!r} could be read; see `attest documents list`"
             )
+
+    def _check_chosen(self, collection: str, documents: Sequence[str] | None) -> None:
+        """Raises NotFound if one of them is not in the collection, NothingToAsk if none can be asked."""
+        if documents is None:
+            return
+        with for_people():
+            rows = self.store.documents.of_ids(documents)
+        for document_id in documents:
+            if document_id not in rows or collection not in rows[document_id].collections:
+                raise NotFound(f"there is no document {document_id} in collection {collection!r}")
+        if not any(row.status in SEARCHABLE for row in rows.values()):
+            raise NothingToAsk("none of the chosen documents can be asked yet; see how far they are")
 
     # -- pages
 
@@ -364,6 +396,20 @@ class Service:
         pace = self._pace.tokens_per_second(workers)
         left = backlog.tokens / pace if pace and backlog.tokens is not None else None
         return WorkerStatus(bool(workers), workers[0].pid if workers else None, pace, left)
+
+    # -- how it all stands
+
+    def health(self, *, thorough: bool = False) -> "Health":
+        """What runs here and how well. thorough: every memory is read, which takes its time."""
+        from app.health import health_of
+
+        return health_of(self, thorough=thorough)
+
+    def ratings(self) -> bytes:
+        """Rated answers as two files that `attest eval` takes, in one archive."""
+        from app.measuring.rated import rated_set, zipped
+
+        return zipped(rated_set(self.store, self.conversations.rated()))
 
     def jobs(self, limit: int = 100) -> list[JobRow]:
         with for_people():

@@ -12,6 +12,7 @@ from storage.records import SEARCHABLE, Backlog
 from storage.schema import Document, Job, Memory, Reference
 
 _SAMPLE = 500  # newest references, of which the mean length is taken
+_LAST_JOBS = 100  # of which the pace is taken
 _TOKEN_BYTES = 4
 
 
@@ -34,6 +35,22 @@ def of(connection: sa.Connection) -> Backlog:
             whole = max(per_byte * job.bytes, job.reference_count)
             references += whole - job.reference_count + (whole if job.memories else 0.0)
     return Backlog(len(active), max(references, 0.0) * _tokens(connection))
+
+
+def seconds_per_reference(connection: sa.Connection) -> tuple[float | None, float | None]:
+    """What reading, and then writing, took a worker for each reference of its last jobs; None: not known."""
+    last = sa.select(Job).where(Job.status == "done").order_by(Job.id.desc()).limit(_LAST_JOBS).subquery()
+    query = (
+        sa.select(
+            last.c.kind,
+            sa.func.sum(last.c.finished_at - last.c.started_at).label("seconds"),
+            sa.func.sum(Document.reference_count).label("stored"),
+        )
+        .join(Document, Document.id == last.c.document_id)
+        .group_by(last.c.kind)
+    )
+    pace = {row.kind: row.seconds / row.stored for row in connection.execute(query) if row.stored}
+    return pace.get("ingest"), pace.get("memories")
 
 
 def _written(connection: sa.Connection, document_ids: Sequence[str]) -> int:

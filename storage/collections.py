@@ -78,6 +78,21 @@ class Collections:
         with self._database.read() as connection:
             return {row.name: row.profile for row in connection.execute(query)}
 
+    def rename(self, name: str, new: str) -> None:
+        """Raises CollectionNotFound (also if `new` is not shown), NotAllowed, CollectionExists."""
+        try:
+            with self._database.write() as connection:
+                collection_id = collection_id_of(connection, name, self._viewer, "owner")
+                change = sa.update(Collection).where(Collection.id == collection_id)
+                connection.execute(change.values(name=clean(new)))
+                self._trail.add(connection, "collection renamed", collection=collection_id)
+        except IntegrityError as error:
+            if not self.has(new):
+                raise CollectionNotFound(
+                    f"{new!r} is no name that you can use for a collection; choose another"
+                ) from error
+            raise CollectionExists(f"there is a collection {new!r} already; choose another name") from error
+
     def delete(self, name: str) -> List[Receipt]:
         """Delete a collection, its conversations, and every document that is in no other one.
 

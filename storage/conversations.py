@@ -16,7 +16,7 @@ from storage.errors import ConversationNotFound
 from storage.grants import Viewer
 from storage.records import ConversationRow
 from storage.removal import Remover
-from storage.schema import Collection, Conversation, KeptAnswer, User
+from storage.schema import AnswerDocument, Collection, Conversation, KeptAnswer, User
 
 TITLE = 120  # most characters of a title
 
@@ -93,6 +93,48 @@ class Conversations:
             changed = connection.execute(change.values(title=_titled(title))).rowcount
         if not changed:
             raise _missing(conversation_id)
+
+    def branch(self, conversation_id: int, last: int) -> int:
+        """A new conversation that begins with copies of another one's answers, up to the answer `last`.
+
+        Ratings, notes and answers for comparison are not copied. Raises ConversationNotFound.
+        """
+        now = time.time()
+        with self._database.write() as connection:
+            row = connection.execute(
+                sa.select(Conversation).where(Conversation.id == conversation_id)
+            ).one_or_none()
+            if row is None:
+                raise _missing(conversation_id)
+            values = {**row._mapping, "created_at": now, "changed_at": now}
+            del values["id"]
+            made = connection.execute(
+                sa.insert(Conversation).values(values).returning(Conversation.id)
+            ).scalar_one()
+            answers = connection.execute(
+                sa.select(KeptAnswer)
+                .where(
+                    KeptAnswer.conversation_id == conversation_id,
+                    KeptAnswer.beside.is_(None),
+                    KeptAnswer.id <= last,
+                )
+                .order_by(KeptAnswer.id)
+            ).all()
+            for answer in answers:
+                values = {**answer._mapping, "conversation_id": made, "rating": 0, "note": ""}
+                del values["id"]
+                copy = connection.execute(
+                    sa.insert(KeptAnswer).values(values).returning(KeptAnswer.id)
+                ).scalar_one()
+                named = sa.select(
+                    sa.literal(copy),
+                    AnswerDocument.number,
+                    AnswerDocument.document_id,
+                    AnswerDocument.deleted_at,
+                ).where(AnswerDocument.answer_id == answer.id)
+                columns = ("answer_id", "number", "document_id", "deleted_at")
+                connection.execute(sa.insert(AnswerDocument).from_select(columns, named))
+        return int(made)
 
     def delete(self, conversation_id: int) -> int:
         """Remove a conversation wholly. Returns how many answers went. Raises ConversationNotFound."""

@@ -393,7 +393,8 @@ def _describe(
     connection: sa.Connection, viewer: Viewer, ids: Sequence[str], fingerprint_id: str | None
 ) -> List[DocumentRow]:
     """Rows in the order of `ids`, by five queries whatever their number."""
-    seen = sa.select(Document).where(Document.id.in_(ids), viewer.documents(Document.id))
+    described = [column for column in Document.__table__.c if column.name != "former_names"]
+    seen = sa.select(*described).where(Document.id.in_(ids), viewer.documents(Document.id))
     rows = {row.id: row for row in connection.execute(seen)}
     jobs: dict[str, JobRow] = {}
     active = sa.select(Job).where(

@@ -276,6 +276,11 @@ class Jobs:
         with self._database.read() as connection:
             return backlog.of(connection)
 
+    def seconds_per_reference(self) -> tuple[float | None, float | None]:
+        """See `storage.backlog`: of reading, of writing."""
+        with self._database.read() as connection:
+            return backlog.seconds_per_reference(connection)
+
     def waiting(self, kind: JobKind | None = None) -> int:
         """How many jobs are queued."""
         query = sa.select(sa.func.count()).select_from(Job).where(Job.status == "queued")

@@ -16,6 +16,8 @@ DocumentStatus = Literal["queued", "reading", "answerable", "ready", "partial", 
 JobKind = Literal["ingest", "memories"]
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 Stage = Literal["waiting", "reading", "chunking", "embedding", "storing", "writing"]
+Standing = Literal["working", "askable", "failed", "warned"]
+Order = Literal["added", "name", "size", "pages", "state"]
 
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 SEARCHABLE: tuple[DocumentStatus, ...] = ("answerable", "ready", "partial")
@@ -35,6 +37,21 @@ class CollectionRow:
     documents: int = 0
     references: int = 0
     memories: int = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which documents of a collection, and in which order.
+
+    text: must occur in the name or title. standing: None for all; failed takes in those that were cancelled.
+    order: added (worked on first, then the newest), name (A to Z), size and pages (the largest first), state
+        (failed, worked on, partial, the others). turned: the other way round.
+    """
+
+    text: str = ""
+    standing: Standing | None = None
+    order: Order = "added"
+    turned: bool = False
 
 
 @dataclass(frozen=True)

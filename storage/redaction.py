@@ -2,7 +2,7 @@
 
 What people asked and what the model wrote may repeat a document word for word, in any conversation. Every
 run of `RUN` bytes that a kept text shares with a page, a name or a title of the document is covered: in
-questions, titles and notes the run itself, in an answer the whole sentence. So is the document's name. White
+questions, titles and notes the run itself, in an answer the whole sentence. So are its names. White
 space counts as equal, whatever it is made of: a line's end in a page is a blank in an answer. A character
 gives way to one bar, so offsets into a text stay what they were.
 """
@@ -127,12 +127,13 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _words_of(connection: sa.Connection, document_id: str) -> tuple[list[str], list[str]]:
-    """All texts of the document, and its name."""
+    """All texts of the document, and its names."""
     document = connection.execute(
-        sa.select(Document.name, Document.title).where(Document.id == document_id)
+        sa.select(Document.name, Document.title, Document.former_names).where(Document.id == document_id)
     ).one()
+    names = [document.name, *document.former_names]
     pages = connection.execute(sa.select(Page.text).where(Page.document_id == document_id)).scalars()
-    return [*pages, document.name, document.title or ""], [document.name]
+    return [*pages, *names, document.title or ""], names
 
 
 def _forms(text: str) -> list[tuple[bytes, Sequence[int]]]:

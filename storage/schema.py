@@ -35,6 +35,8 @@ class Collection(Base):
 
 
 class Document(Base):
+    """former_names: those that it had before it was renamed, which a delete covers in what quotes them."""
+
     __tablename__ = "documents"
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -51,6 +53,7 @@ class Document(Base):
     created_at: Mapped[float] = mapped_column(index=True)
     finished_at: Mapped[float | None]
     unreadable_by: Mapped[str | None]
+    former_names: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
 
 
 class CollectionDocument(Base):

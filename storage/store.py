@@ -34,6 +34,7 @@ from storage.keys import Keys
 from storage.listing import Listing
 from storage.originals import Originals
 from storage.pages import Pages
+from storage.placing import Placing
 from storage.records import BankStatus
 from storage.references import References
 from storage.removal import Remover
@@ -63,6 +64,7 @@ class Store:
         self.collections = Collections(database, viewer, trail, self._remover)
         self.documents = Documents(database, viewer, trail, originals, self.pages, self._remover)
         self.listing = Listing(database, viewer)
+        self.placing = Placing(database, viewer, trail)
         self.references = References(database, viewer, self._remover)
         self.images = PageImages(database, viewer, home / "pages")
         self.conversations = Conversations(database, viewer, self._remover)

@@ -38,7 +38,10 @@ Event = Literal[
     "added",
     "deleted",
     "exported",
+    "renamed",
+    "moved",
     "collection made",
+    "collection renamed",
     "collection deleted",
     "log exported",
 ]

@@ -19,7 +19,7 @@ from storage.errors import SchemaTooNew
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0008"  # a test holds this equal to the newest migration
+HEAD = "0009"  # a test holds this equal to the newest migration
 BACKUPS = "backups"
 MIGRATIONS = Path(__file__).parent / "migrations"
 

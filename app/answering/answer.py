@@ -143,7 +143,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Answer:
-    """claims: of an answer that cites; none where nothing is cited."""
+    """claims: of an answer that cites; none where nothing is cited.
+
+    documents: those that alone were asked; None for the whole collection.
+    """
 
     answer: str
     abstained: bool
@@ -153,6 +156,7 @@ class Answer:
     engine: EngineDescription
     sentences: list[SentenceMark]
     claims: list[Claim] = field(default_factory=list)
+    documents: list[str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -68,8 +68,12 @@ class Found:
 
 @dataclass
 class Trace:
-    """What one answer used, gathered while it runs. question: its vector. Times in seconds."""
+    """What one answer used, gathered while it runs. question: its vector. Times in seconds.
 
+    documents: those that are searched; None for all of the collection.
+    """
+
+    documents: Sequence[str] | None = None
     question: npt.NDArray[np.float32] | None = None
     found: dict[int, Found] = field(default_factory=dict)
     reads: list[Read] = field(default_factory=list)
@@ -114,18 +118,21 @@ class Asker:
         stop: threading.Event | None = None,
         client: str = "",
         evidence: bool = False,
+        documents: Sequence[str] | None = None,
     ) -> Iterator[AnswerEvent]:
         """Stream an answer. Raises the rooms' errors, and MemoryRefused before anything else if the model
         cannot read memories in mode "memory"; an answer that is not supported abstains instead.
 
         client: who asks; clients take turns. evidence: measure what the answer needed as well.
+        documents: those of the collection that are searched, None for all.
         """
         if mode == "memory" and (refusal := self._engine.info.refusal) is not None:
             raise MemoryRefused(refusal)
         if mode != "none":
             self._retrieving()  # loaded before the clock starts
         started = time.perf_counter()
-        trace = Trace()
+        trace = Trace(documents)
+        asked = None if documents is None else list(documents)
         query = f"{history[-1][0]}\n{question}" if history else question
         found = [] if mode == "none" else self._search(query, collection, trace, self._candidates)
         description = self._describe(mode)
@@ -134,7 +141,7 @@ class Asker:
             passages = nearest_passages(self._store, [each.row for each in found[:MEMORIES_PER_CHUNK]])
             timings = Timings(trace.retrieve * 1e3, 0.0, (time.perf_counter() - started) * 1e3, 0.0, 0)
             yield TokenEvent(ABSTENTION)
-            yield DoneEvent(Answer(ABSTENTION, True, passages, [], timings, description, []))
+            yield DoneEvent(Answer(ABSTENTION, True, passages, [], timings, description, [], documents=asked))
             return
         first = self._chosen(query, collection, found, trace)
         messages = self._messages(question, history, collection, first if mode == "text" else [])
@@ -178,7 +185,7 @@ class Asker:
         if cited and not abstained:
             rows = [found.row for found in trace.found.values()]
             stated = claims(text.strip(), cited_texts(cited, rows), broken_off=count >= max_tokens)
-        answer = Answer(text.strip(), abstained, cited, reads, timings, description, marks, stated)
+        answer = Answer(text.strip(), abstained, cited, reads, timings, description, marks, stated, asked)
         yield DoneEvent(self.needed(question, collection, answer, history=history) if evidence else answer)
 
     def needed(
@@ -192,7 +199,7 @@ class Asker:
             return self.memories.get(self._store.references.get(ids))
 
         short = len(self._engine.tokenize(question).ids) <= CHUNK_TOKENS
-        prompt = None if short else self._memories_for(question, collection, [], Trace())
+        prompt = None if short else self._memories_for(question, collection, [], Trace(answer.documents))
         messages = self._messages(question, history, collection, [])
         return with_needed(self._engine, messages, as_read(answer.reads, memories, prompt), answer)
 
@@ -248,7 +255,9 @@ class Asker:
         if trace.question is None:
             trace.question = vector
         # what the answer's own words bring up is still judged by the question, or it would always win
-        hits = search.hybrid(query, vector, collection, cosine_to=trace.question, k=count)
+        hits = search.hybrid(
+            query, vector, collection, document_ids=trace.documents, cosine_to=trace.question, k=count
+        )
         rows = {row.id: row for row in self._store.references.get([hit.reference_id for hit in hits])}
         found = [Found(rows[hit.reference_id], hit) for hit in hits if hit.reference_id in rows]
         trace.retrieve += time.perf_counter() - started

@@ -107,6 +107,12 @@ class Conversations:
             self._store.conversations.get(conversation_id)
             return [_kept(restorer, row) for row in self._store.answers.of_conversation(conversation_id)]
 
+    def rated(self, collection: str | None = None) -> List[Kept]:
+        """All that have a rating or a note, oldest first."""
+        restorer = Restorer(self._store)
+        with for_people():
+            return [_kept(restorer, row) for row in self._store.answers.rated(collection)]
+
     def history(self, conversation_id: int, before: int | None = None) -> List[tuple[str, str]]:
         """Earlier questions and answers, oldest first; before: those that this answer was given after."""
         with for_people():
@@ -132,6 +138,11 @@ class Conversations:
     def get(self, conversation_id: int) -> ConversationRow:
         with for_people():
             return self._store.conversations.get(conversation_id)
+
+    def branch(self, conversation_id: int, last: int) -> int:
+        """A new conversation that begins as another one did, up to the answer `last`."""
+        with for_people():
+            return self._store.conversations.branch(conversation_id, last)
 
     def rename(self, conversation_id: int, title: str) -> None:
         if title.strip():

@@ -31,7 +31,10 @@ def stripped(answer: Answer, documents: Sequence[str] = ()) -> tuple[dict[str, A
     numbers = {document_id: number for number, document_id in enumerate(documents)}
     whole = answer.to_json()
     del whole["answer"]
-    return _stripped(whole, numbers), tuple(numbers)
+    body = _stripped(whole, numbers)
+    if answer.documents is not None:
+        body["documents"] = [numbers.setdefault(each, len(numbers)) for each in answer.documents]
+    return body, tuple(numbers)
 
 
 def _stripped(value: Any, numbers: dict[str, int]) -> Any:
@@ -57,6 +60,8 @@ class Restorer:
 
     def restored(self, row: AnswerRow) -> Answer:
         whole = self._restored(row.body, row)
+        if whole.get("documents") is not None:
+            whole["documents"] = [_document_id(row, number) for number in whole["documents"]]
         return _answers().validate_python({**whole, "answer": row.text})
 
     def _restored(self, value: Any, row: AnswerRow) -> Any:
@@ -66,11 +71,9 @@ class Restorer:
             return value
         back = {name: self._restored(each, row) for name, each in value.items()}
         if "document_id" in value:
-            source = row.sources[value["document_id"]]
-            # places in different deleted documents must not look like one place
-            back["document_id"] = source.document_id or f"deleted-{value['document_id']}"
+            back["document_id"] = _document_id(row, value["document_id"])
             if value.keys() >= _PLACE:
-                back |= self._place(value, back["document_id"], source.name)
+                back |= self._place(value, back["document_id"], row.sources[value["document_id"]].name)
         return back
 
     def _place(self, value: Mapping[str, Any], document_id: str, name: str | None) -> dict[str, Any]:
@@ -92,6 +95,11 @@ class Restorer:
             except NotFound:  # deleted a moment ago
                 self._pages[key] = None
         return self._pages[key]
+
+
+def _document_id(row: AnswerRow, number: int) -> str:
+    """Places in different deleted documents must not look like one place."""
+    return row.sources[number].document_id or f"deleted-{number}"
 
 
 @cache

@@ -54,6 +54,9 @@ class AskRequest(BaseModel):
 
     question: Annotated[Text, Field(min_length=1, max_length=100_000)]
     collection: Text = DEFAULT_COLLECTION
+    documents: Annotated[list[Text], Field(min_length=1, max_length=1000)] | None = Field(
+        None, description="ids of those that alone are asked; they are in the collection"
+    )
     mode: Mode = "memory"
     max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 128
     history: Annotated[list[Exchange], Field(max_length=1000)] = []
@@ -84,6 +87,7 @@ def answer_routes(service: Service, answers: Answers) -> APIRouter:
                 stop=stop,
                 client=client,
                 evidence=asked.evidence,
+                documents=asked.documents,
             )
 
         check_ready(service)

@@ -25,7 +25,7 @@ from app.library.file_names import safe_name
 from app.library.views import DocumentListing, DocumentView
 from app.service import Service
 from ingest.limits import DEFAULT_LIMITS
-from storage.records import CollectionRow, JobRow, Profile, Receipt, VersionRow
+from storage.records import CollectionRow, JobRow, Order, Profile, Receipt, Standing, VersionRow, Wanted
 
 BINARY = {"type": "string", "format": "binary"}
 LARGEST = 2**63 - 1  # that the database counts to
@@ -92,9 +92,14 @@ def document_routes(service: Service, largest_file: int = DEFAULT_LIMITS.file_by
         collection: Annotated[str, Query(min_length=1)],
         first: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
         count: Annotated[int, Query(ge=1, le=1000)] = 100,
+        text: Annotated[str, Query(max_length=200, description="in the name or title")] = "",
+        standing: Annotated[Standing | None, Query()] = None,
+        order: Annotated[Order, Query(description="added: worked on first, then the newest")] = "added",
+        turned: Annotated[bool, Query(description="the other way round")] = False,
     ) -> Response:
-        """A page of a collection's documents, what is worked on first, then the newest."""
-        return Json(service.document_listing(collection, first, count))
+        """A page of a collection's documents."""
+        wanted = Wanted(text, standing, order, turned)
+        return Json(service.document_listing(collection, first, count, wanted))
 
     @router.post(
         "/documents",

@@ -1,5 +1,6 @@
 """`attest ask`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -17,6 +18,7 @@ from engine.opening import BACKENDS, Backend
 @main.command()
 @click.argument("question")
 @click.option("--collection", default=DEFAULT_COLLECTION, show_default=True)
+@click.option("--document", "documents", multiple=True, metavar="ID", help="Ask only this one. Repeatable.")
 @click.option("--mode", type=click.Choice(get_args(Mode)), default="memory", show_default=True)
 @click.option("--backend", type=click.Choice(BACKENDS), help="For this question; else the setting.")
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=128, show_default=True)
@@ -26,6 +28,7 @@ from engine.opening import BACKENDS, Backend
 def ask(
     question: str,
     collection: str,
+    documents: Sequence[str],
     mode: Mode,
     backend: Backend | None,
     max_tokens: int,
@@ -42,7 +45,14 @@ def ask(
         settings = replace(settings, backend=backend)
     with Service(settings) as service:
         answer: Answer | None = None
-        asked = service.ask(question, collection, mode=mode, max_tokens=max_tokens, evidence=evidence)
+        asked = service.ask(
+            question,
+            collection,
+            mode=mode,
+            max_tokens=max_tokens,
+            evidence=evidence,
+            documents=documents or None,
+        )
         for event in asked:
             if isinstance(event, TokenEvent) and not as_json:
                 click.echo(event.text, nl=False)

@@ -126,6 +126,32 @@ def answers_export(answer_id: int, out: Path, as_json: bool) -> None:
         show({"file": file, "bytes": out.stat().st_size}, as_json, [file])
 
 
+@answers.command("ratings")
+@click.option(
+    "--contexts",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The file for the texts of the documents.",
+)
+@click.option("--collection", metavar="NAME", help="Only answers about this one.")
+@as_json
+def answers_ratings(contexts: Path, collection: str | None, as_json: bool) -> None:
+    """Print rated answers as questions that `attest eval` takes: JSON lines, with or without --json."""
+    from app.measuring.rated import OPEN, json_lines, rated_set
+
+    with Service(settings_of.load()) as service:
+        found = rated_set(service.store, service.conversations.rated(collection))
+    _write(contexts, json_lines(found.contexts))
+    click.echo(json_lines(found.questions), nl=False)
+    open_ones = sum(row["type"] == OPEN for row in found.questions)
+    click.echo(
+        f"{len(found.questions)} rated answers about {len(found.contexts)} documents; {open_ones} lack a "
+        f"right answer, which you can write into the file; {found.left_out} left out, for their documents "
+        "were deleted",
+        err=True,
+    )
+
+
 @answers.command("verify")
 @click.argument("report_or_id", metavar="FILE|ID")
 @as_json

@@ -7,7 +7,7 @@ import click
 
 from app import settings as settings_of
 from app.cli.frame import as_json, main, show
-from app.errors import AttestError, for_people
+from app.errors import AttestError
 from app.library.views import DocumentView
 from app.service import Service
 from storage.records import PROFILES
@@ -49,10 +49,21 @@ def collections_add(name: str, profile: str, as_json: bool) -> None:
 @as_json
 def collections_delete(name: str, as_json: bool) -> None:
     """Delete a collection and every document that is in no other one."""
-    with Service(settings_of.load()) as service, for_people():
-        receipts = service.store.collections.delete(name)
+    with Service(settings_of.load()) as service:
+        receipts = service.delete_collection(name)
         freed = sum(receipt.bytes_freed for receipt in receipts)
         show({"receipts": receipts}, as_json, [f"deleted {name}: {len(receipts)} documents, {freed} bytes"])
+
+
+@collections.command("rename")
+@click.argument("name")
+@click.argument("new")
+@as_json
+def collections_rename(name: str, new: str, as_json: bool) -> None:
+    """Give a collection another name."""
+    with Service(settings_of.load()) as service:
+        given = service.shelves.rename_collection(name, new)
+        show({"name": given}, as_json, [f"{name} is {given} now"])
 
 
 @main.group()
@@ -104,6 +115,52 @@ def documents_show(document_id: str, as_json: bool) -> None:
         ]
         lines = [_document_line(row), *found, *others, *recognised, *warnings]
         show({**vars(row), "versions": versions}, as_json, lines)
+
+
+@documents.command("rename")
+@click.argument("document_id", metavar="ID")
+@click.argument("name")
+@as_json
+def documents_rename(document_id: str, name: str, as_json: bool) -> None:
+    """Show a document under another name; it keeps its ending."""
+    with Service(settings_of.load()) as service:
+        given = service.shelves.rename(document_id, name)
+        show({"document_id": document_id, "name": given}, as_json, [f"{document_id} is {given} now"])
+
+
+@documents.command("move")
+@click.argument("document_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--from", "source", required=True, metavar="NAME", help="The collection that they are in.")
+@click.option("--to", "target", required=True, metavar="NAME", help="The collection that they are put into.")
+@as_json
+def documents_move(document_ids: Sequence[str], source: str, target: str, as_json: bool) -> None:
+    """Put documents of one collection into another; nothing is read again."""
+    with Service(settings_of.load()) as service:
+        moved = service.shelves.move(document_ids, source, target)
+        show({"moved": moved}, as_json, [f"moved {moved} of {len(document_ids)} documents to {target}"])
+    if moved < len(document_ids):
+        click.echo(f"attest: the others are not in {source}", err=True)
+        sys.exit(3 if moved else 1)
+
+
+@documents.command("retry")
+@click.argument("document_ids", metavar="ID...", nargs=-1, required=True)
+@as_json
+def documents_retry(document_ids: Sequence[str], as_json: bool) -> None:
+    """Queue again what failed or was cancelled of documents (JSON: one line each)."""
+    failed = 0
+    with Service(settings_of.load()) as service:
+        for document_id in document_ids:
+            try:
+                queued = service.shelves.retry(document_id)
+            except AttestError as error:
+                failed += 1
+                click.echo(f"attest: {error}", err=True)
+                continue
+            words = "is queued again" if queued else "had nothing to be tried again"
+            show({"document_id": document_id, "queued": queued}, as_json, [f"{document_id} {words}"])
+    if failed:
+        sys.exit(3 if failed < len(document_ids) else 1)
 
 
 @documents.command("delete")

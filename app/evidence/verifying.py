@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.answering.answer import Answer, DoneEvent, MemoryRead, StretchRead
-from app.errors import AttestError, DocumentGone
+from app.errors import AttestError, DocumentGone, for_people
 from app.evidence.record import Record
 from app.service import Service
 
@@ -90,12 +90,16 @@ def _named(answer: Answer) -> str:
 
 
 def _asked_again(service: Service, record: Record) -> Answer:
+    asked = record.answer.documents
+    with for_people():
+        left = None if asked is None else list(service.store.documents.of_ids(asked))
     for event in service.ask(
         record.question,
         record.collection,
         mode=record.mode,
         history=record.history,
         max_tokens=record.max_tokens,
+        documents=left,
     ):
         if isinstance(event, DoneEvent):
             return event.answer

@@ -1,8 +1,9 @@
-"""What an ingest will take of the disk, before it starts.
+"""What an ingest will take of the disk and of time, before it starts.
 
 Files and bytes are counted; passages are estimated from the bytes, by what documents of a kind hold; the size
-of a memory is the mean of the newest bank, and not known before the first one is written. Refuses only what
-would clearly not fit: even with half of what is estimated, the disk would be full.
+of a memory is the mean of the newest bank, and not known before the first one is written; time is what the
+last documents took here. Refuses only what would clearly not fit: even with half of what is estimated, the
+disk would be full.
 """
 
 import shutil
@@ -28,6 +29,7 @@ class Forecast:
     """bytes: of the files. passages: how many references they will be. passage_bytes: of the database.
 
     memory_bytes: of all their memories; None if the size of one is not known yet. free: on the store's disk.
+    seconds: at the pace of the last documents; None if nothing was read here yet.
     """
 
     files: int
@@ -36,6 +38,7 @@ class Forecast:
     passage_bytes: int
     memory_bytes: int | None
     free: int
+    seconds: float | None = None
 
     @property
     def fits(self) -> bool:
@@ -49,9 +52,10 @@ class Forecast:
             memories = f"about {size(self.memory_bytes)} for their memories"
         else:
             memories = "no memories"
+        pace = "" if self.seconds is None else f"; {duration(self.seconds)} at the pace of the last documents"
         return (
             f"{self.files:,} files, {size(self.bytes)}; about {size(self.passage_bytes)} for some "
-            f"{self.passages:,} passages, {memories}; {size(self.free)} are free"
+            f"{self.passages:,} passages, {memories}; {size(self.free)} are free{pace}"
         )
 
 
@@ -59,6 +63,7 @@ def forecast(store: Store, files: Mapping[Path, int], *, memories: bool) -> Fore
     """files: the size of each. memories: whether they will be written."""
     passages = round(sum(count * per_byte(path) for path, count in files.items()))
     each = memory_bytes(store) if memories else 0
+    pace = seconds_per_passage(store, memories=memories)
     return Forecast(
         len(files),
         sum(files.values()),
@@ -66,6 +71,7 @@ def forecast(store: Store, files: Mapping[Path, int], *, memories: bool) -> Fore
         passages * PASSAGE_BYTES,
         None if each is None else passages * each,
         shutil.disk_usage(store.home).free,
+        None if pace is None else passages * pace,
     )
 
 
@@ -85,10 +91,29 @@ def memory_bytes(store: Store) -> int | None:
     return next((bank.bytes // bank.memories for bank in banks if bank.memories), None)
 
 
+def seconds_per_passage(store: Store, *, memories: bool) -> float | None:
+    """What the last documents took, with as many workers as there are now; None if there were none."""
+    with for_people():
+        reading, writing = store.jobs.seconds_per_reference()
+        workers = max(len(store.workers.alive()), 1)
+    if reading is None or (memories and writing is None):
+        return None
+    return (reading + (writing or 0.0) * memories) / workers
+
+
 def per_byte(path: Path) -> float:
     """References that a byte of a file of this kind holds, on average."""
     suffix = path.suffix.lower()
     return PER_BYTE_OF_TEXT if suffix in TEXT else PER_BYTE.get(suffix, PER_BYTE_OF_OTHERS)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for reading: "about 4 min"."""
+    if seconds < 90:
+        return f"about {max(int(seconds), 1)} s"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
 
 
 def size(count: float) -> str:

@@ -15,6 +15,7 @@ class DocumentView:
     superseded_by: the newer version, if this is an older one (in the collection that was asked for), which is
         not searched then. version: which one it is, at the path where it was found last.
     recognised: pages whose text was recognised, and with which confidence (0..1); empty in lists.
+    added_at: Unix seconds.
     """
 
     document_id: str
@@ -33,17 +34,21 @@ class DocumentView:
     superseded_by: str | None = None
     sources: Sequence[SourceRow] = ()
     recognised: dict[int, float] = field(default_factory=dict)
+    added_at: float = 0.0
 
 
 @dataclass(frozen=True)
 class DocumentListing:
-    """One page of a collection's documents, what is worked on first; see `storage.listing.DocumentPage`."""
+    """One page of a collection's documents; see `storage.listing.DocumentPage`."""
 
     documents: list[DocumentView]
     first: int
     total: int
     askable: int
     busy: int
+    matching: int
+    failed: int
+    references: int
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class EngineStatus:
     device: str
     device_reason: str
     message: str
+    adapter: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,4 +124,5 @@ def document_view(row: DocumentRow, collection: str | None = None) -> DocumentVi
         row.sources[0].version if row.sources else None,
         row.superseded_by(collection),
         row.sources,
+        added_at=row.created_at,
     )

@@ -70,7 +70,12 @@ class Afterwards:
     def _asked(self, turn: Turn, mode: Mode, before: list[tuple[str, str]]) -> Turn:
         try:
             for event in self._service.ask(
-                turn.question, turn.collection, mode=mode, history=before, max_tokens=MAX_TOKENS
+                turn.question,
+                turn.collection,
+                mode=mode,
+                history=before,
+                max_tokens=MAX_TOKENS,
+                documents=turn.documents,
             ):
                 if isinstance(event, DoneEvent):
                     kept = self._service.conversations.keep(

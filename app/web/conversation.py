@@ -10,6 +10,8 @@ from html import escape
 
 from app.answering.answer import Answer, Citation, Mode, StretchRead, Timings
 from app.evidence.citing import Presented
+from app.profiles import PROFILES
+from app.profiles import profile as known_profile
 from app.web.judging import comparison_html, tools_html
 from app.web.marks import NOT_FOUND, answer_html
 from app.web.reading import nearest, per_cent
@@ -19,23 +21,6 @@ MODES: dict[Mode, str] = {
     "memory": "From memories",
     "text": "From re-read text",
     "none": "Without documents",
-}
-QUESTIONS = {
-    "legal": (
-        "Who are the parties, and what must each of them do?",
-        "How can this be ended, and with how much notice?",
-        "Which law governs, and where are disputes decided?",
-    ),
-    "medical": (
-        "What is the recommended dose, and when is it changed?",
-        "What are the contraindications and warnings?",
-        "Which adverse reactions are the most common?",
-    ),
-    "general": (
-        "What is this document about?",
-        "Which dates and deadlines does it set?",
-        "What does it conclude?",
-    ),
 }
 ABSTAINED = "The documents in this collection do not support an answer to this question."
 SNIPPET = 220
@@ -50,7 +35,7 @@ class Turn:
     answer: as recorded; presented: as people see it, with adjacent citations merged.
     kept: the id under which it is kept. rating: -1, 0 or 1, with a note of the reader's. deleted: how many of
     its sources are gone. beside: other answers to the question. comparing, measuring: those, or what it
-    needed, are on their way.
+    needed, are on their way. documents: those that alone were asked; None for the whole collection.
     """
 
     question: str
@@ -70,6 +55,7 @@ class Turn:
     beside: tuple["Turn", ...] = ()
     comparing: bool = False
     measuring: bool = False
+    documents: tuple[str, ...] | None = None
 
     @property
     def shown(self) -> Answer | None:
@@ -102,6 +88,11 @@ def conversation_html(conversation: Conversation, first: int = 0) -> str:
 def turn_html(turn: Turn, index: int, *, waiting: str | None = None) -> str:
     """One turn. `waiting` is what is being waited for while the answer is on its way."""
     parts = [f'<article class="at-turn"><h3 class="at-question">{escape(turn.question)}</h3>']
+    if waiting is None:
+        parts.append(
+            f'<button type="button" class="at-quiet at-edit" data-act="edit" data-turn="{index}"'
+            f' aria-label="Edit and ask again: {escape(snippet(turn.question, 80))}">Edit</button>'
+        )
     given = turn.shown
     if given and given.abstained:
         parts.append(_abstained(given, index, turn.pins))
@@ -134,7 +125,7 @@ def turn_html(turn: Turn, index: int, *, waiting: str | None = None) -> str:
 def _gone(count: int) -> str:
     what, was = ("A document", "was") if count == 1 else (f"{count} documents", "were")
     return (
-        f"{what} that this answer was read from {was} deleted since. What is left here is the question, "
+        f"{what} behind this answer {was} deleted since. What is left here is the question, "
         "the answer without what it quoted, and the numbers."
     )
 
@@ -200,9 +191,14 @@ def _abstained(answer: Answer, turn: int, pins: Mapping[int, str]) -> str:
 
 
 def _footer(turn: Turn, answer: Answer) -> str:
-    facts = [MODES[turn.mode], turn.collection, *_timing(answer.timings), answer.engine.model]
+    chosen = "" if turn.documents is None else f"asked of {_chosen(turn.documents)}"
+    facts = [MODES[turn.mode], turn.collection, chosen, *_timing(answer.timings), answer.engine.model]
     items = " · ".join(escape(fact) for fact in facts if fact)
     return f'<p class="at-timing">{items}</p>'
+
+
+def _chosen(documents: Sequence[str]) -> str:
+    return "one document" if len(documents) == 1 else f"{len(documents):,} documents"
 
 
 def _timing(timings: Timings) -> list[str]:
@@ -228,6 +224,16 @@ def snippet(text: str, most: int = SNIPPET) -> str:
     return cut.rstrip(" ,;:") + " …"
 
 
+def again_html(index: int, turns: int) -> str:
+    """Says above the field what asking again does."""
+    after = "this answer" if index == turns - 1 else "this answer and those after it"
+    return (
+        '<div class="at-scope"><span class="at-note">Asking again in a new conversation; '
+        f"{after} stay{'s' if index == turns - 1 else ''} in the old one</span>"
+        '<button type="button" class="at-quiet" data-act="leave">Cancel</button></div>'
+    )
+
+
 def welcome_html(collection: str | None, profile: str | None, *, askable: bool, empty: bool) -> str:
     """What an empty conversation shows: what to do first, and questions to start from."""
     if collection is None or empty:
@@ -246,7 +252,7 @@ def welcome_html(collection: str | None, profile: str | None, *, askable: bool, 
     buttons = "".join(
         f'<button type="button" class="at-suggestion" data-act="suggest" data-question="{escape(question)}">'
         f"{escape(question)}</button>"
-        for question in QUESTIONS.get(profile or "general", QUESTIONS["general"])
+        for question in known_profile(profile if profile in PROFILES else "general").questions
     )
     return (
         head + "<p>Answers are read from these documents, with the page and the passage shown beside them."

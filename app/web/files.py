@@ -57,6 +57,18 @@ def file_routes(service: Service) -> APIRouter:
         }
         return Response(html, media_type="application/octet-stream", headers=headers)
 
+    @router.get("/page/ratings.zip")
+    def ratings() -> Response:
+        try:
+            content = service.ratings()
+        except AttestError as problem:
+            return PlainTextResponse(str(problem), status_code=404)
+        headers = {
+            "Content-Disposition": 'attachment; filename="attest-ratings.zip"',
+            "Cache-Control": "private, no-store",
+        }
+        return Response(content, media_type="application/octet-stream", headers=headers)
+
     @router.get("/healthz")
     def health() -> Response:
         engine, worker = service.engine_status(), service.worker_status()

@@ -4,65 +4,68 @@ Methods are Gradio event handlers. What a tab already shows is kept in its sessi
 which nothing changed sends nothing, and ticks come slowly while nothing is being worked on.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from app.errors import AttestError
 from app.web.conversation import welcome_html
+from app.web.dialogs import ingest_html
 from app.web.documents import (
     PER_PAGE,
     added_html,
     documents_html,
+    facts_html,
     notice_html,
-    receipt_html,
+    selection_html,
     status_html,
     worker_html,
 )
+from app.web.ordering import Listing, Ordering, Outcome
 from app.web.protocol import Service
-from app.web.reader import data_of
+from app.web.reader import data_of, session_of
+from app.web.scope import Scope, scope_html
 from app.web.uploads import named_files
 
 PROFILES = {"Legal": "legal", "Medical": "medical", "General": "general"}
 BUSY_SECONDS = 1.0
 IDLE_SECONDS = 5.0
+MANY_FILES = 20  # from here on, or from so many bytes, the reader is asked first
+MANY_BYTES = 50_000_000
 
 Updates = dict[Any, Any]
 
 
 @dataclass(frozen=True)
-class Listing:
-    """What a tab shows on the left. confirming: the document whose removal is being asked about."""
-
-    first: int = 0
-    confirming: str | None = None
-    collections: tuple[str, ...] = ()
-    documents: str = ""
-    worker: str = ""
-    status: str = ""
-    welcome: str = ""
-    seconds: float = BUSY_SECONDS
-
-
-@dataclass(frozen=True)
 class LibraryParts:
-    """The components that the handlers update. removed: the document that was deleted last."""
+    """The components that the handlers update. removed: what was deleted, or renamed, last.
+
+    scope: the documents that alone are asked, of which `chips` is the HTML.
+    """
 
     collection: gr.Dropdown
     form: gr.Column
     name: gr.Textbox
     profile: gr.Radio
+    facts: gr.HTML
+    selection: gr.HTML
     documents: gr.HTML
     worker: gr.HTML
     notice: gr.HTML
+    dialog: gr.HTML
     status: gr.HTML
     welcome: gr.HTML
+    chips: gr.HTML
     drop: gr.File
     timer: gr.Timer
     listing: gr.State
     removed: gr.State
+    scope: gr.State
 
     def all(self) -> list[Any]:
         """Outputs of every handler but that of dropped files.
@@ -79,92 +82,154 @@ class Library:
     def __init__(self, service: Service, parts: LibraryParts) -> None:
         self._service = service
         self._parts = parts
+        self._ordering = Ordering(service)
+        self._picked: dict[str, tuple[str, ...]] = {}
+        self._lock = threading.Lock()
 
-    def open(self) -> Updates:
+    def open(self, request: gr.Request) -> Updates:
         """A tab was opened: choose the first collection and show it."""
+        self.leave(request)
         first = next(iter(self._service.profiles()), None)
         return {
             self._parts.form: gr.update(visible=first is None),
             **self._refresh(first, Listing(), choose=True),
         }
 
-    def tick(self, collection: str | None, listing: Listing) -> Updates:
+    def leave(self, request: gr.Request) -> None:
+        """A tab was closed."""
+        self._picked.pop(session_of(request), None)
+
+    def tick(self, collection: str | None, listing: Listing, request: gr.Request) -> Updates:
         """Show what changed since the last tick."""
-        return self._refresh(collection, listing) or gr.skip()
+        if collection and listing.collections and collection not in listing.collections:
+            return gr.skip()  # type: ignore[no-any-return]  # its new name is on the way to the browser
+        picked = self._picked.get(session_of(request), ())
+        return self._refresh(collection, replace(listing, picked=picked)) or gr.skip()
 
-    def switch(self, collection: str | None, listing: Listing) -> Updates:
+    def switch(self, collection: str | None, listing: Listing, request: gr.Request) -> Updates:
         """Another collection was chosen."""
-        clean = replace(listing, first=0, confirming=None)
-        return {self._parts.notice: "", **self._refresh(collection, clean)}
+        self.leave(request)
+        return {self._parts.notice: "", **self._scoped(()), **self._refresh(collection, _fresh(listing))}
 
-    def add_collection(self, name: str, profile: str, listing: Listing) -> Updates:
+    def add_collection(self, name: str, profile: str, listing: Listing, request: gr.Request) -> Updates:
         """Create a collection and go to it."""
         try:
             added = self._service.add_collection(name.strip(), PROFILES.get(profile, "general"))
         except AttestError as problem:
             return {self._parts.notice: notice_html(str(problem), problem=True)}
-        clean = replace(listing, first=0, confirming=None)
+        self.leave(request)
         return {
             self._parts.form: gr.update(visible=False),
             self._parts.name: "",
             self._parts.notice: "",
-            **self._refresh(added.name, clean, choose=True),
+            **self._scoped(()),
+            **self._refresh(added.name, _fresh(listing), choose=True),
         }
 
     def add_files(self, files: Sequence[str] | None, collection: str | None, listing: Listing) -> Updates:
-        """Files were dropped: hand them over and delete the browser's copies."""
-        with named_files(files or []) as paths:
-            if not collection:
-                notice = notice_html("Choose or create a collection first.", problem=True)
-            else:
-                try:
-                    notice = added_html(self._service.add_documents(paths, collection)) if paths else ""
-                except AttestError as problem:
-                    notice = notice_html(str(problem), problem=True)
+        """Files were dropped: hand them over, or ask first if they will take long or much."""
+        _discard(listing.waiting)  # the reader chose others in place of these
+        listing = replace(listing, waiting=())
+        sizes = {Path(file): Path(file).stat().st_size for file in files or () if Path(file).is_file()}
+        asks = ""
+        if collection and (len(sizes) >= MANY_FILES or sum(sizes.values()) >= MANY_BYTES):
+            asks = ingest_html(self._service.shelves.forecast(_by_name(files or (), sizes)))
+            listing = replace(listing, waiting=tuple(files or ()))
+        notice = "" if asks else self._taken_in(files or (), collection)
         return {
             self._parts.drop: None,
+            self._parts.listing: listing,
             self._parts.notice: notice,
+            self._parts.dialog: asks,
             **self._refresh(collection, replace(listing, first=0)),
         }
 
-    def act(self, collection: str | None, listing: Listing, event: gr.EventData) -> Updates:
-        """A button in the list: remove (asks first), keep, stop, or turn the page of the list."""
-        data = data_of(event)
-        act, identity = data.get("act"), str(data.get("document", ""))
-        notice, removed = "", None
-        try:
-            if act == "remove":
-                listing = replace(listing, confirming=identity)
-            elif act == "keep":
-                listing = replace(listing, confirming=None)
-            elif act == "remove-now" and identity == listing.confirming:
-                listing = replace(listing, confirming=None)
-                name = self._service.document(identity).name
-                notice = receipt_html(name, self._service.delete_document(identity))
-                removed = identity
-            elif act == "cancel":
-                self._service.cancel_document(identity)
-            elif act == "list":
-                listing = replace(listing, first=max(_number(data.get("first")), 0))
-        except AttestError as problem:
-            notice = notice_html(str(problem), problem=True)
-        gone = {} if removed is None else {self._parts.removed: removed}
-        return {self._parts.notice: notice, **gone, **self._refresh(collection, listing)}
+    def _taken_in(self, files: Sequence[str], collection: str | None) -> str:
+        """Hand files over and delete the browser's copies; what became of them."""
+        with named_files(files) as paths:
+            if not collection:
+                return notice_html("Choose or create a collection first.", problem=True)
+            try:
+                return added_html(self._service.add_documents(paths, collection)) if paths else ""
+            except AttestError as problem:
+                return notice_html(str(problem), problem=True)
+
+    def act(
+        self,
+        collection: str | None,
+        listing: Listing,
+        scope: Scope,
+        event: gr.EventData,
+        request: gr.Request,
+    ) -> Updates:
+        """A click on the left or in a sheet, see `app.web.ordering`.
+
+        What is selected is kept here and not in the session's state, for quick clicks are handled side by
+        side and each would only see what was selected before all of them.
+        """
+        data, session = data_of(event), session_of(request)
+        if data.get("act") == "pick":
+            with self._lock:
+                done = self._done(data, collection, listing, session)
+        else:
+            done = self._done(data, collection, listing, session)
+        return self._shown(done, collection, scope)
+
+    def _done(
+        self, data: Mapping[str, Any], collection: str | None, listing: Listing, session: str
+    ) -> Outcome:
+        before = self._picked.get(session, ())
+        done = self._ordering.act(data, collection, replace(listing, picked=before))
+        if done.listing.picked != before:
+            self._picked[session] = done.listing.picked
+        return done
+
+    def _shown(self, done: Outcome, collection: str | None, scope: Scope) -> Updates:
+        listing, notice = done.listing, done.notice
+        if done.add:
+            notice = self._taken_in(listing.waiting, collection)
+        if done.dialog == "":
+            _discard(listing.waiting)
+            listing = replace(listing, waiting=())
+        updates: Updates = {self._parts.notice: notice, self._parts.listing: listing}
+        if done.dialog is not None:
+            updates[self._parts.dialog] = done.dialog
+        if done.touched:
+            updates[self._parts.removed] = done.touched
+        left = tuple(each for each in scope if each[0] not in done.touched)
+        if done.scope is not None or left != scope:
+            updates |= self._scoped(left if done.scope is None else done.scope)
+        goes = done.collection is not None and done.collection != collection
+        return updates | self._refresh(done.collection or collection, listing, choose=goes)
+
+    def unchoose(self, scope: Scope, event: gr.EventData) -> Updates:
+        """A chip was taken away, or all of them."""
+        gone = data_of(event).get("document")
+        return self._scoped(tuple(each for each in scope if gone is not None and each[0] != gone))
+
+    def _scoped(self, scope: Scope) -> Updates:
+        return {self._parts.scope: scope, self._parts.chips: scope_html(scope)}
 
     def _refresh(self, collection: str | None, listing: Listing, *, choose: bool = False) -> Updates:
         profiles = self._service.profiles()
         if collection not in profiles:
             collection = next(iter(profiles), None)
             choose = True
-        page = self._service.document_listing(collection, listing.first, PER_PAGE) if collection else None
+        page = None
+        if collection:
+            page = self._service.document_listing(collection, listing.first, PER_PAGE, listing.wanted)
         busy = page is not None and page.busy > 0
         engine = self._service.engine_status()
         new = replace(
             listing,
             collections=tuple(profiles),
-            documents=documents_html(page, confirming=listing.confirming),
+            documents=documents_html(
+                page, confirming=listing.confirming, picked=frozenset(listing.picked), wanted=listing.wanted
+            ),
             worker=worker_html(self._service.worker_status()) if busy else "",
             status=status_html(engine),
+            facts=facts_html(profiles.get(collection or ""), page),
+            selection=selection_html(len(listing.picked), page.matching if page else 0),
             welcome=welcome_html(
                 collection,
                 profiles.get(collection or ""),
@@ -183,7 +248,7 @@ class Library:
             updates[self._parts.collection] = gr.update(choices=list(new.collections), value=collection)
         elif new.collections != old.collections:
             updates[self._parts.collection] = gr.update(choices=list(new.collections))
-        for name in ("documents", "worker", "status", "welcome"):
+        for name in ("documents", "worker", "status", "welcome", "facts", "selection"):
             if getattr(new, name) != getattr(old, name):
                 updates[getattr(self._parts, name)] = getattr(new, name)
         if new.seconds != old.seconds:
@@ -191,5 +256,22 @@ class Library:
         return updates
 
 
-def _number(value: Any) -> int:
-    return int(value) if str(value).lstrip("-").isdecimal() else 0
+def _fresh(listing: Listing) -> Listing:
+    """For another collection: what was found stays found, what was selected does not."""
+    return replace(listing, first=0, confirming=None, picked=())
+
+
+def _by_name(files: Sequence[str], sizes: dict[Path, int]) -> dict[Path, int]:
+    """Sizes by a path that ends as the reader's file does, by which it is judged."""
+    return {
+        Path(str(index), getattr(file, "original_name", Path(file).name)): sizes[Path(file)]
+        for index, file in enumerate(files)
+        if Path(file) in sizes
+    }
+
+
+def _discard(files: Sequence[str]) -> None:
+    """Delete files that the reader does not add after all."""
+    for file in files:
+        with suppress(OSError):
+            Path(file).unlink()

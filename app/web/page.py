@@ -7,22 +7,27 @@ import gradio as gr
 
 from app.accounts.acting import whoever_asks
 from app.web.archive import Archive, ArchiveParts, opened
+from app.web.checking import Checking
 from app.web.conversation import MODES
 from app.web.evidence import empty_html
-from app.web.library import BUSY_SECONDS, PROFILES, Library, LibraryParts, Listing
+from app.web.finding import SEND_FINDS, finder_html
+from app.web.help import help_html
+from app.web.library import BUSY_SECONDS, PROFILES, Library, LibraryParts
+from app.web.ordering import Listing
 from app.web.protocol import Service
 from app.web.reader import Reader, ReaderParts
 from app.web.signing_in import SIGN_OUT
 from app.web.uploads import keep_names
 
 # Clicks on anything with data-act reach the server as the event "act", with all its data- attributes and the
-# text of the field beside it, if it is in a form.
+# text of the field beside it, if it is in a form, and whether it is checked, if it is a box.
 SEND_CLICKS = """
 element.addEventListener('click', event => {
   const target = event.target.closest('[data-act]');
   if (!target || !element.contains(target) || target.disabled) return;
   const field = target.closest('.at-form')?.querySelector('.at-field');
-  trigger('act', {...target.dataset, ...(field ? {value: field.value} : {})});
+  const box = target.type === 'checkbox' ? {checked: target.checked} : {};
+  trigger('act', {...target.dataset, ...box, ...(field ? {value: field.value} : {})});
 });
 """
 
@@ -37,6 +42,15 @@ VIEWS = '<nav class="at-views" aria-label="View">{}</nav>'.format(
             ("evidence", "Evidence", "false"),
         )
     )
+)
+TOOLS = (
+    '<div class="at-header-tools"><button type="button" class="at-quiet" data-local="help"'
+    ' aria-label="Keys">Keys</button>'
+    '<button type="button" class="at-quiet" data-act="health">Health</button></div>'
+)
+EXPORT = (
+    '<p class="at-note at-export"><a class="at-tool" href="/page/ratings.zip" download>Export rated answers'
+    "</a> as questions for <code>attest eval</code></p>"
 )
 SIDES = (
     '<div class="at-sides" role="group" aria-label="Show">'
@@ -60,19 +74,31 @@ def build_page(service: Service) -> gr.Blocks:
         chosen = gr.State(None)
         opening = gr.State(None)
         removed = gr.State(None)
+        scope = gr.State(())
+        editing = gr.State(None)
         timer = gr.Timer(BUSY_SECONDS)
         with gr.Row(elem_id="at-header"):
             markup(HEADER, elem_id="at-brand")
             status = markup(elem_id="at-engine")
+            tools = markup(TOOLS, elem_id="at-tools", js_on_load=SEND_CLICKS)
             who = markup(elem_id="at-who")
+        health = markup(elem_id="at-health", js_on_load=SEND_CLICKS)
+        dialog = markup(elem_id="at-dialog", js_on_load=SEND_CLICKS)
+        markup(help_html(), elem_id="at-help-sheet")
         markup(VIEWS, elem_id="at-nav")
         with gr.Row(elem_id="at-columns"):
             with gr.Column(elem_id="at-library"):
                 with gr.Row(elem_id="at-collection"):
+                    # A tick may still carry the name of a collection that was just renamed or deleted.
                     collection = gr.Dropdown(
-                        [], label="Collection", interactive=True, elem_id="at-collection-choice"
+                        [],
+                        label="Collection",
+                        interactive=True,
+                        allow_custom_value=True,
+                        elem_id="at-collection-choice",
                     )
                     new = gr.Button("New", size="sm", elem_id="at-collection-new", min_width=60)
+                facts = markup(elem_id="at-facts-line", js_on_load=SEND_CLICKS)
                 with gr.Column(visible=False, elem_id="at-collection-form") as form:
                     name = gr.Textbox(label="Name", max_length=80, elem_id="at-collection-name")
                     profile = gr.Radio(
@@ -103,6 +129,8 @@ def build_page(service: Service) -> gr.Blocks:
                     keep_names(folder)
                     notice = markup(elem_id="at-notice")
                     worker = markup(elem_id="at-worker")
+                    finder = markup(finder_html(), elem_id="at-finder", js_on_load=SEND_FINDS)
+                    selection = markup(elem_id="at-selection", js_on_load=SEND_CLICKS)
                     documents = markup(elem_id="at-documents", js_on_load=SEND_CLICKS)
                 with gr.Column(elem_id="at-side-conversations"):
                     search = gr.Textbox(
@@ -117,12 +145,15 @@ def build_page(service: Service) -> gr.Blocks:
                         title = gr.Textbox(label="New name", max_length=120, elem_id="at-rename-title")
                         rename = gr.Button("Rename", size="sm", variant="primary", elem_id="at-rename")
                     conversations = markup(elem_id="at-conversations", js_on_load=SEND_CLICKS)
+                    markup(EXPORT, elem_id="at-export")
             with gr.Column(elem_id="at-reader"):
                 with gr.Column(elem_id="at-thread"):
                     welcome = markup(elem_id="at-welcome", js_on_load=SEND_CLICKS)
                     past = markup(elem_id="at-past", js_on_load=SEND_CLICKS)
                     live = markup(elem_id="at-live", js_on_load=SEND_CLICKS)
                 with gr.Column(elem_id="at-composer"):
+                    chips = markup(elem_id="at-scope", js_on_load=SEND_CLICKS)
+                    again = markup(elem_id="at-again", js_on_load=SEND_CLICKS)
                     with gr.Row(elem_id="at-ask-row"):
                         question = gr.Textbox(
                             placeholder="Ask a question",
@@ -153,28 +184,55 @@ def build_page(service: Service) -> gr.Blocks:
                 evidence = markup(empty_html(), elem_id="at-evidence", js_on_load=SEND_CLICKS)
 
         reader_parts = ReaderParts(
-            past, live, welcome, question, ask, stop, fresh, evidence, conversation, shown, thread
+            past,
+            live,
+            welcome,
+            question,
+            ask,
+            stop,
+            fresh,
+            evidence,
+            again,
+            conversation,
+            shown,
+            thread,
+            editing,
         )
         library_parts = LibraryParts(
             collection,
             form,
             name,
             profile,
+            facts,
+            selection,
             documents,
             worker,
             notice,
+            dialog,
             status,
             welcome,
+            chips,
             drop,
             timer,
             listing,
             removed,
+            scope,
         )
         archive_parts = ArchiveParts(conversations, search, renaming, title, chosen)
         reader, archive = Reader(service, reader_parts), Archive(service, archive_parts)
-        finished = _connect_reader(reader, reader_parts, page, collection, mode)
+        finished = _connect_reader(reader, reader_parts, page, collection, mode, scope)
         library = Library(service, library_parts)
         _connect_library(library, library_parts, page, folder, create)
+        finder.act(
+            library.act,
+            [collection, listing, scope],
+            library_parts.all(),
+            trigger_mode="always_last",
+            **QUIET,
+        )
+        checking = Checking(service)
+        for source in (tools, health):
+            source.act(checking.act, outputs=health, **QUIET)
         _connect_archive(archive, archive_parts, reader_parts.thread, opening, rename)
         # Gradio makes a component anew that is a skipped output; so states say what is to be done.
         page.load(who_html, outputs=who, **QUIET)
@@ -207,12 +265,25 @@ def who_html() -> str:
 
 
 def _connect_reader(
-    reader: Reader, parts: ReaderParts, page: gr.Blocks, collection: gr.Dropdown, mode: gr.Radio
+    reader: Reader,
+    parts: ReaderParts,
+    page: gr.Blocks,
+    collection: gr.Dropdown,
+    mode: gr.Radio,
+    scope: gr.State,
 ) -> tuple[Any, Any]:
     """Returns the events that end with an answer."""
     asked = {
         "fn": reader.ask,
-        "inputs": [parts.question, collection, mode, parts.conversation, parts.thread],
+        "inputs": [
+            parts.question,
+            collection,
+            mode,
+            parts.conversation,
+            parts.thread,
+            scope,
+            parts.editing,
+        ],
         "outputs": parts.all(),
         "concurrency_limit": 32,
         **QUIET,
@@ -230,6 +301,9 @@ def _connect_reader(
             outputs=[parts.past, parts.conversation, parts.shown, parts.evidence],
             **QUIET,
         )
+    editing = [parts.question, parts.editing, parts.again]
+    for source in (parts.past, parts.again):
+        source.act(reader.edit, parts.conversation, editing, **QUIET)
     page.unload(reader.stop)
     return from_box, from_suggestion
 
@@ -240,6 +314,7 @@ def _connect_library(
     now = [parts.collection, parts.listing]
     quiet = {"outputs": parts.all(), **QUIET}
     page.load(library.open, **quiet)
+    page.unload(library.leave)
     parts.timer.tick(library.tick, inputs=now, queue=False, **quiet)
     parts.collection.input(library.switch, inputs=now, **quiet)
     for source in (parts.drop, folder):
@@ -250,7 +325,9 @@ def _connect_library(
         inputs=[parts.name, parts.profile, parts.listing],
         **quiet,
     )
-    parts.documents.act(library.act, inputs=now, **quiet)
+    for source in (parts.documents, parts.selection, parts.facts, parts.dialog):
+        source.act(library.act, inputs=[*now, parts.scope], trigger_mode="multiple", **quiet)
+    parts.chips.act(library.unchoose, parts.scope, [parts.scope, parts.chips], **QUIET)
 
 
 def _connect_archive(

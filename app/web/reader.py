@@ -15,13 +15,14 @@ import gradio as gr
 from app.answering.answer import DoneEvent, Mode, QueuedEvent, ReadEvent, TokenEvent, TrimmedEvent
 from app.errors import AttestError, MemoryRefused
 from app.web.afterwards import Afterwards
-from app.web.conversation import MODES, Conversation, Turn, history, turn_html
+from app.web.conversation import MODES, Conversation, Turn, again_html, history, turn_html
 from app.web.documents import notice_html
 from app.web.evidence import empty_html, evidence_html
 from app.web.panel import Shown, first_shown, panel_of
 from app.web.protocol import Service
 from app.web.reading import Spot, spot_of
-from app.web.thread import MAX_TOKENS, kept_turn, thread_of, view_of
+from app.web.scope import Scope
+from app.web.thread import MAX_TOKENS, branched, kept_turn, thread_of, view_of
 
 STREAM_SECONDS = 0.06  # at most this often is a growing answer sent to the browser
 NO_COLLECTION = "Create a collection and add documents to it first."
@@ -42,7 +43,10 @@ class Opening:
 
 @dataclass(frozen=True)
 class ReaderParts:
-    """The components that the handlers update."""
+    """The components that the handlers update. editing: the turn whose question is asked again.
+
+    again: says so above the question.
+    """
 
     past: gr.HTML
     live: gr.HTML
@@ -52,9 +56,11 @@ class ReaderParts:
     stop: gr.Button
     fresh: gr.Button
     evidence: gr.HTML
+    again: gr.HTML
     conversation: gr.State
     shown: gr.State
     thread: gr.State
+    editing: gr.State
 
     def all(self) -> list[Any]:
         return [getattr(self, name) for name in self.__dataclass_fields__]
@@ -80,11 +86,14 @@ class Reader:
         mode_label: str,
         conversation: Conversation,
         thread: int | None,
+        scope: Scope,
+        editing: int | None,
         request: gr.Request,
     ) -> Iterator[Updates]:
         """Answer `question`; the last update holds the finished turn, which is kept.
 
-        thread: the kept conversation. A question to another collection begins a new one.
+        thread: the kept conversation. A question to another collection begins a new one. scope: the documents
+        that alone are asked. editing: the turn in whose place it is asked, in a conversation of its own.
         """
         question = question.strip()
         if not question:
@@ -94,9 +103,14 @@ class Reader:
             yield {self._parts.live: notice_html(NO_COLLECTION, problem=True)}
             return
         if conversation and conversation[-1].collection != collection:
-            conversation, thread = (), None
+            conversation, thread, editing = (), None, None
             yield {self._parts.past: ""}
-        turn = Turn(question, collection, mode_of(mode_label))
+        if editing is not None and editing < len(conversation):
+            conversation, thread = branched(self._service, conversation, editing, thread)
+            yield {self._parts.past: view_of(conversation, thread)}
+        mode = mode_of(mode_label)
+        chosen = tuple(identity for identity, _ in scope) if scope and mode != "none" else None
+        turn = Turn(question, collection, mode, documents=chosen)
         stop = threading.Event()
         session = session_of(request)
         self._stops[session] = stop
@@ -127,6 +141,7 @@ class Reader:
                 max_tokens=MAX_TOKENS,
                 stop=stop,
                 client=client,
+                documents=turn.documents,
             ):
                 if isinstance(event, QueuedEvent):
                     yield {self._parts.live: turn_html(turn, index, waiting=event.sentence)}
@@ -162,6 +177,8 @@ class Reader:
             self._parts.ask: gr.update(visible=False),
             self._parts.stop: gr.update(visible=True),
             self._parts.fresh: gr.update(visible=False),
+            self._parts.editing: None,
+            self._parts.again: "",
         }
 
     def _closing(self, turn: Turn, conversation: Conversation, thread: int | None) -> Updates:
@@ -206,6 +223,8 @@ class Reader:
             self._parts.evidence: empty_html(),
             self._parts.welcome: gr.update(visible=True),
             self._parts.fresh: gr.update(visible=False),
+            self._parts.editing: None,
+            self._parts.again: "",
         }
 
     def open(self, opening: Opening) -> Updates:
@@ -230,6 +249,8 @@ class Reader:
             self._parts.evidence: self._evidence(conversation[-1], shown),
             self._parts.welcome: gr.update(visible=False),
             self._parts.fresh: gr.update(visible=True),
+            self._parts.editing: None,
+            self._parts.again: "",
         }
 
     def arrive(self, request: gr.Request) -> Any:
@@ -247,6 +268,21 @@ class Reader:
             fresh[self._parts.shown] = shown = replace(shown, spot=left_of(turns[shown.turn], shown))
             fresh[self._parts.evidence] = self._evidence(turns[shown.turn], shown)
         return fresh
+
+    def edit(self, conversation: Conversation, event: gr.EventData) -> Updates:
+        """Put a question that was asked into the field, to be asked again; or leave it."""
+        data = data_of(event)
+        index = turn_index(data, conversation)
+        if data.get("act") == "edit" and index is not None:
+            question = conversation[index].question
+            return {
+                self._parts.question: question,
+                self._parts.editing: index,
+                self._parts.again: again_html(index, len(conversation)),
+            }
+        if data.get("act") == "leave":
+            return {self._parts.question: "", self._parts.editing: None, self._parts.again: ""}
+        return gr.skip()  # type: ignore[no-any-return]
 
     def suggest(self, event: gr.EventData) -> str:
         """The text of a suggested question."""

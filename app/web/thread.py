@@ -36,6 +36,22 @@ def kept_turn(service: Service, turn: Turn, thread: int | None) -> tuple[Turn, i
     return turn_of(service, kept), kept.conversation_id
 
 
+def branched(
+    service: Service, conversation: Conversation, index: int, thread: int | None
+) -> tuple[Conversation, int | None]:
+    """A conversation of its own with the turns before one, which stays where it is; nothing to begin with
+    if there were none. Its turns are those that were kept.
+    """
+    before = [turn.kept for turn in conversation[:index] if turn.kept is not None]
+    if thread is None or not before:
+        return conversation[:index] if thread is None else (), None
+    try:
+        thread = service.conversations.branch(thread, before[-1])
+        return thread_of(service, thread), thread
+    except AttestError:  # it was deleted meanwhile
+        return (), None
+
+
 def turn_of(service: Service, kept: KeptAnswer, beside: Sequence[KeptAnswer] = ()) -> Turn:
     """A kept answer as a turn, with those that stand beside it."""
     turn = Turn(
@@ -51,6 +67,7 @@ def turn_of(service: Service, kept: KeptAnswer, beside: Sequence[KeptAnswer] = (
         note=kept.note,
         deleted=kept.deleted,
         beside=tuple(turn_of(service, each) for each in beside),
+        documents=None if kept.answer.documents is None else tuple(kept.answer.documents),
     )
     return replace(turn, presented=_presented(service, turn))
 

@@ -1,6 +1,6 @@
 /* What the page does without asking the server: switching views, zooming the page image, following a growing
    answer, bringing a newly shown passage into sight, showing the card of a sentence that is pointed at, copying
-   an answer, and keeping the open conversation in the address. */
+   an answer, opening sheets, keys, and keeping the open conversation in the address. */
 "use strict";
 
 (() => {
@@ -22,6 +22,9 @@
     if (target.dataset.local === "view") show(target.dataset.view);
     if (target.dataset.local === "side") side(target.dataset.side);
     if (target.dataset.local === "copy") copy(target);
+    if (target.dataset.local === "wide") widen(target);
+    if (target.dataset.local === "help") document.getElementById("at-help").showModal();
+    if (target.dataset.local === "close") target.closest("dialog").close();
     if (target.dataset.local === "zoom") {
       const column = document.getElementById("at-evidence-column");
       column.dataset.zoomed = String(column.dataset.zoomed !== "true");
@@ -29,7 +32,105 @@
     }
     const act = target.dataset.act;
     if (act === "citation" || (act === "passage" && !target.closest("#at-evidence"))) show("evidence");
-    if (act === "suggest" || act === "open") show("ask");
+    if (["suggest", "open", "ask", "ask-picked"].includes(act)) show("ask");
+    if (act === "ask" || act === "ask-picked" || act === "edit") toQuestion();
+    if (act === "ask" || act === "ask-picked") widen(null, false);
+  });
+
+  /* The list of documents over the whole width, with columns. */
+  function widen(button, wide) {
+    const columns = document.getElementById("at-columns");
+    button = button || document.querySelector("[data-local=wide]");
+    columns.dataset.wide = String(wide ?? columns.dataset.wide !== "true");
+    if (button) button.setAttribute("aria-pressed", columns.dataset.wide);
+  }
+
+  /* Sheets open when they come, and Escape asks the server to take them away where it has to know. */
+  function unfold() {
+    for (const sheet of document.querySelectorAll("dialog[data-opens]:not([open])")) {
+      delete sheet.dataset.opens;
+      sheet.showModal();
+      const field = sheet.querySelector(".at-field");
+      if (field) field.focus();
+    }
+  }
+  document.addEventListener("cancel", (event) => {
+    const leave = event.target instanceof Element && event.target.querySelector("[data-act=close]");
+    if (leave) {
+      event.preventDefault();
+      leave.click();
+    }
+  }, true);
+
+  /* What had the focus has it again when its list was made anew. */
+  let focused = null;
+  document.addEventListener("focusin", (event) => {
+    const place = event.target instanceof Element ? event.target.closest("[data-act][data-document]") : null;
+    focused = place && {act: place.dataset.act, document: place.dataset.document};
+  });
+  function refocus() {
+    if (!focused || document.activeElement !== document.body) return;
+    for (const place of document.querySelectorAll(`[data-act="${focused.act}"][data-document]`)) {
+      if (place.dataset.document === focused.document) place.focus({preventScroll: true});
+    }
+  }
+
+  function toQuestion() {
+    const field = document.querySelector("#at-question textarea, #at-question input");
+    if (field) field.focus();
+  }
+
+  /* The next or the previous citation of the answer whose page is shown. */
+  function cite(step) {
+    const panel = document.querySelector("#at-evidence .at-evidence");
+    const turns = [...document.querySelectorAll("#at-past .at-turn")];
+    const turn = turns.find((each) => each.querySelector(".at-source.at-current")) || turns[turns.length - 1];
+    if (!panel || !turn) return;
+    const sources = [...turn.querySelectorAll(".at-sources .at-source")];
+    const at = sources.findIndex((source) => source.classList.contains("at-current"));
+    const next = sources[(at + step + sources.length) % sources.length];
+    if (next) {
+      next.click();
+      next.scrollIntoView({block: "nearest"});
+    }
+  }
+
+  function last(selector) {
+    const all = document.querySelectorAll(selector);
+    return all[all.length - 1];
+  }
+
+  const KEYS = {
+    "/": toQuestion,
+    n: () => cite(1),
+    p: () => cite(-1),
+    "+": () => document.querySelector("[data-local=zoom]")?.click(),
+    c: () => last("#at-past [data-local=copy]")?.click(),
+    e: () => last("#at-past [data-act=edit]")?.click(),
+    f: () => {
+      show("documents");
+      side("documents");
+      document.querySelector(".at-find")?.focus();
+    },
+    w: () => widen(null),
+    "?": () => document.getElementById("at-help").showModal(),
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const place = event.target instanceof Element ? event.target : document.body;
+    const sheet = place.closest("dialog");
+    if (event.key === "Enter" && sheet && place.matches("input.at-field")) {
+      event.preventDefault();
+      sheet.querySelector(".at-primary")?.click();
+      return;
+    }
+    const writing = place.matches("input:not([type=checkbox]):not([type=radio]), textarea, select");
+    if (event.key === "Escape" && writing && !sheet) place.blur();
+    if (writing || sheet || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (KEYS[event.key]) {
+      event.preventDefault();
+      KEYS[event.key]();
+    }
   });
 
   /* Documents or conversations, on the left. */
@@ -134,7 +235,20 @@
     if (live && following) thread.scrollTop = thread.scrollHeight;
   }
 
+  /* Boxes follow the server once it has answered; a box that was clicked keeps its own mind until then. */
+  let picks = "";
+  function tick() {
+    const list = document.querySelector(".at-documents");
+    if (!list || list.dataset.picks === picks) return;
+    picks = list.dataset.picks;
+    const chosen = new Set(picks.split(" "));
+    for (const box of list.querySelectorAll(".at-pick")) box.checked = chosen.has(box.dataset.document);
+  }
+
   function refresh() {
+    unfold();
+    refocus();
+    tick();
     follow();
     point();
     address();
@@ -164,7 +278,7 @@
     subtree: true,
     characterData: true,
     attributes: true,
-    attributeFilter: ["data-key", "data-n", "data-thread"],
+    attributeFilter: ["data-key", "data-n", "data-thread", "data-picks"],
   });
 })();
 

@@ -100,3 +100,21 @@ def test_a_model_that_calls_home_is_caught(
     report = examine(Settings(home, "fake"), offline=True)
     assert state(report, "offline") == ("error", "1 connections were tried")
     assert (socket.socket.connect, socket.getaddrinfo) == (connect, look_up)
+
+
+def test_a_running_service_is_looked_at_without_loading_its_model(service: Service, keep, home: Path) -> None:
+    health = service.health()
+    assert not health.engine.ready
+    assert {check.name: check.state for check in health.checks}["worker"] == "warning"
+    assert service._engine is None
+    add(service, keep("lease.md", LEASE))
+    health = service.health(thorough=True)
+    assert (health.documents, health.collections, health.audited) == (1, 1, [])
+    assert health.memories == health.passages > 0
+    assert health.memory_bytes > 0
+    assert {check.name: check.state for check in health.checks}["store"] == "ok"
+    for shard in (home / "bank").rglob("*.safetensors"):
+        shard.unlink()
+    health = service.health(thorough=True)
+    assert "memories rebuild" in next(each.message for each in health.problems if each.name == "store")
+    assert health.audited

@@ -83,3 +83,27 @@ def test_sources_are_named_until_they_are_deleted(store: Store, add_document: Ad
     assert (left.document_id, left.sha256, left.deleted_at) == (first, sha256, None)
     with pytest.raises(DocumentNotFound):
         store.answers.keep(conversation.id, new("?", documents=(second,)))
+
+
+def test_a_branch_begins_as_its_conversation_did(store: Store, add_document: AddDocument) -> None:
+    lease = add_document("lease.txt", ["the rent is due"])
+    talk = store.conversations.start("law", "The rent").id
+    first = store.answers.keep(talk, new("When is it due?", "On Monday.", documents=(lease,)))
+    store.answers.keep(talk, new("When is it due?", "No idea.", beside=first))
+    second = store.answers.keep(talk, new("And then?", "On Tuesday."))
+    store.answers.keep(talk, new("Last one?", "Yes."))
+    store.answers.rate(first, 1, "right")
+    made = store.conversations.branch(talk, second)
+    copies = store.answers.of_conversation(made)
+    assert [(row.question, row.text) for row in copies] == [
+        ("When is it due?", "On Monday."),
+        ("And then?", "On Tuesday."),
+    ]
+    assert [row.rating for row in copies] == [0, 0]
+    assert copies[0].sources[0].document_id == lease
+    assert store.conversations.get(made).title == "The rent"
+    assert len(store.answers.of_conversation(talk)) == 4
+    store.documents.delete(lease)
+    assert store.answers.of_conversation(made)[0].sources[0].deleted_at is not None
+    with pytest.raises(ConversationNotFound):
+        store.conversations.branch(99, second)

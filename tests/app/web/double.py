@@ -6,10 +6,10 @@ It draws its own pages, so that every character's box is known and an overlay ca
 import io
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -35,10 +35,12 @@ from app.answering.answer import (
 from app.answering.conversations import Kept
 from app.errors import AttestError, DocumentGone, MemoryRefused
 from app.evidence.citing import Presented
+from app.library.forecast import Forecast
 from app.library.views import Original, PageView
 from app.web.documents import PER_PAGE, is_busy
 from storage.grants import LOCAL, Viewer
-from storage.records import AnswerSource
+from storage.listing import ALL
+from storage.records import SEARCHABLE, AnswerSource, Wanted
 
 WIDTH, HEIGHT, MARGIN, SIZE, LEADING = 612.0, 792.0, 64.0, 11, 17.0
 
@@ -95,6 +97,8 @@ class Document:
     texts: tuple[str, ...] = (LEASE,)
     has_image: bool = True
     superseded_by: str | None = None
+    version: int | None = None
+    added_at: float = 1_700_000_000.0
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ class Engine:
     device: str = "CPU"
     device_reason: str = "no CUDA device was found"
     message: str = ""
+    adapter: str = "reader"
 
 
 @dataclass(frozen=True)
@@ -141,15 +146,46 @@ class Listing:
     total: int
     askable: int
     busy: int
+    matching: int
+    failed: int
+    references: int
 
 
-def listing(documents: Sequence[Document], first: int = 0, count: int = PER_PAGE) -> Listing:
+def listing(
+    documents: Sequence[Document], first: int = 0, count: int = PER_PAGE, wanted: Wanted = ALL
+) -> Listing:
     """A page of documents as the service would give it."""
-    order = sorted(documents, key=lambda document: not is_busy(document))
+    order = ordered(documents, wanted)
     first = min(max(first, 0), max(len(order) - 1, 0) // count * count)
-    askable = sum(document.status in ("answerable", "ready", "partial") for document in order)
-    busy = sum(map(is_busy, order))
-    return Listing(order[first : first + count], first, len(order), askable, busy)
+    return Listing(
+        order[first : first + count],
+        first,
+        len(documents),
+        sum(document.status in SEARCHABLE for document in documents),
+        sum(map(is_busy, documents)),
+        len(order),
+        sum(document.status in ("failed", "cancelled") for document in documents),
+        sum(document.references for document in documents),
+    )
+
+
+def ordered(documents: Sequence[Document], wanted: Wanted) -> list[Document]:
+    standing = {
+        None: lambda each: True,
+        "working": is_busy,
+        "askable": lambda each: each.status in SEARCHABLE,
+        "failed": lambda each: each.status in ("failed", "cancelled"),
+        "warned": lambda each: bool(each.warnings),
+    }[wanted.standing]
+    by = {
+        "added": lambda each: not is_busy(each),
+        "name": lambda each: each.name.lower(),
+        "size": lambda each: -each.bytes,
+        "pages": lambda each: -each.pages,
+        "state": lambda each: each.status,
+    }[wanted.order]
+    found = [each for each in documents if standing(each) and wanted.text.lower() in each.name.lower()]
+    return sorted(found, key=by, reverse=wanted.turned)
 
 
 def library() -> dict[str, Document]:
@@ -261,6 +297,15 @@ class DoubleConversations:
             raise AttestError(f"there is no conversation {conversation_id}")
         return self.talks[conversation_id]
 
+    def branch(self, conversation_id: int, last: int) -> int:
+        made = len(self.talks) + 1
+        self.talks[made] = replace(self.get(conversation_id), id=made)
+        for key, kept in list(self.kept.items()):
+            if kept.conversation_id == conversation_id and kept.beside is None and key <= last:
+                number = len(self.kept) + 1
+                self.kept[number] = replace(kept, id=number, conversation_id=made, rating=0, note="")
+        return made
+
     def rename(self, conversation_id: int, title: str) -> None:
         self.get(conversation_id).title = title
 
@@ -303,6 +348,86 @@ class NoAccounts:
     def sign_out(self, token: str) -> None: ...
 
 
+class DoubleShelves:
+    """Works on the double's library; `password` opens what is locked."""
+
+    password = "open sesame"
+
+    def __init__(self, service: "DoubleService") -> None:
+        self.service = service
+        self.retried: list[str] = []
+        self.forecast_of: dict[Path, int] = {}
+        self.free = 60_000_000_000
+
+    def matching(self, collection: str, wanted: Wanted) -> list[str]:
+        return [each.document_id for each in ordered(self.service.of(collection), wanted)]
+
+    def rename(self, document_id: str, name: str) -> str:
+        if not name.strip():
+            raise AttestError("a document needs a name")
+        self._change(document_id, name=name)
+        return name
+
+    def move(self, document_ids: Sequence[str], source: str, target: str) -> int:
+        for document_id in document_ids:
+            self._change(document_id, collection=target)
+        return len(document_ids)
+
+    def retry(self, document_id: str) -> bool:
+        if self.service.library[document_id].status not in ("failed", "cancelled"):
+            return False
+        self.retried.append(document_id)
+        self._change(document_id, status="queued", stage="waiting", error=None)
+        return True
+
+    def unlock(self, document_id: str, password: str) -> None:
+        if password != self.password:
+            raise AttestError("not with this password; try another one")
+        self.retry(document_id)
+
+    def rename_collection(self, name: str, new: str) -> str:
+        if new in self.service.kinds:
+            raise AttestError(f"there is a collection {new!r} already; choose another name")
+        kinds = {new if key == name else key: kind for key, kind in self.service.kinds.items()}
+        self.service.kinds.clear()
+        self.service.kinds.update(kinds)
+        for each in self.service.of(name):
+            self._change(each.document_id, collection=new)
+        return new
+
+    def forecast(self, files: Mapping[Path, int]) -> Forecast:
+        self.forecast_of = dict(files)
+        total = sum(files.values())
+        return Forecast(len(files), total, 1200, 9_600_000, 480_000_000, self.free, 5400.0)
+
+    def _change(self, document_id: str, **values: Any) -> None:
+        self.service.library[document_id] = replace(self.service.library[document_id], **values)
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    state: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Health:
+    engine: Engine
+    checks: Sequence[Check]
+    audited: Sequence[str] | None = None
+    version: str = "0.1.0"
+    embedder: str = "all-minilm-l6-v2"
+    home: str = "/home/reader/attest"
+    collections: int = 2
+    documents: int = 8
+    passages: int = 1600
+    memories: int = 220
+    memory_bytes: int = 88_000_000
+    free: int = 68_000_000_000
+    workers: int = 1
+
+
 class DoubleService:
     """In memory; `pace` is seconds between tokens. Everything that it was asked to do is recorded."""
 
@@ -333,6 +458,10 @@ class DoubleService:
 
     def report_taken(self, answer_id: int, size: int) -> None:
         self.reports.append(answer_id)
+        self.shelves = DoubleShelves(self)
+        self.scopes: list[list[str] | None] = []  # what each question was asked of
+        self.checks = [Check("disk", "ok", "68000000000 bytes free")]
+        self.audited: list[str] = []
 
     def profiles(self) -> dict[str, str]:
         return dict(self.kinds)
@@ -360,10 +489,21 @@ class DoubleService:
             results.append(Added(path, identity, "queued"))
         return results
 
-    def document_listing(self, collection: str, first: int, count: int) -> Listing:
-        return listing(
-            [item for item in self.library.values() if item.collection == collection], first, count
-        )
+    def of(self, collection: str) -> list[Document]:
+        return [item for item in self.library.values() if item.collection == collection]
+
+    def document_listing(self, collection: str, first: int, count: int, wanted: Wanted = ALL) -> Listing:
+        return listing(self.of(collection), first, count, wanted)
+
+    def delete_collection(self, name: str) -> list[Deleted]:
+        del self.kinds[name]
+        return [self.delete_document(each.document_id) for each in self.of(name)]
+
+    def health(self, *, thorough: bool = False) -> Health:
+        return Health(self.engine, self.checks, self.audited if thorough else None)
+
+    def ratings(self) -> bytes:
+        return b"PK rated"
 
     def document(self, document_id: str) -> Document:
         return self.library[document_id]
@@ -447,8 +587,10 @@ class DoubleService:
         max_tokens: int = 128,
         stop: threading.Event | None = None,
         client: str = "",
+        documents: Sequence[str] | None = None,
     ) -> Iterator[AnswerEvent]:
         self.asked.append((question, collection, mode, list(history)))
+        self.scopes.append(None if documents is None else list(documents))
         self.clients.append(client)
         if self.refusal is not None and mode == "memory":
             raise MemoryRefused(self.refusal)
@@ -468,7 +610,7 @@ class DoubleService:
                 yield TokenEvent(word + " ")
             for read in answer.reads:
                 yield ReadEvent(read)
-        yield DoneEvent(answer)
+        yield DoneEvent(replace(answer, documents=self.scopes[-1]))
 
 
 def boxes(text: str) -> list[Rect]:

@@ -94,7 +94,7 @@ def answered(service: DoubleService, tab: str = "tab") -> Turn:
     """The turn that asking on the page leaves; the page's components are their names."""
     reader = Reader(service, ReaderParts(**{each.name: each.name for each in fields(ReaderParts)}))  # type: ignore[arg-type]
     request = SimpleNamespace(session_hash=tab)
-    *_, last = reader.ask("How?", "Contracts", "From memories", (), None, request)  # type: ignore[arg-type]
+    *_, last = reader.ask("How?", "Contracts", "From memories", (), None, (), None, request)  # type: ignore[arg-type]
     (turn,) = last["conversation"]
     assert last["past"].endswith(conversation_html((turn,)))
     assert service.conversations.answers(last["thread"])[0].id == turn.kept

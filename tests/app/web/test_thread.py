@@ -96,7 +96,7 @@ def test_a_deleted_source_is_said_to_be_gone(service: DoubleService, kept: Turn)
     (now,) = thread_of(service, 1)
     assert now.deleted == 1
     html = turn_html(now, 0)
-    assert "A document that this answer was read from was deleted since." in html
+    assert "A document behind this answer was deleted since." in html
     assert "Office lease" not in html
     spot = left_of(now, where)
     assert spot is not None
