@@ -23,7 +23,10 @@ from_stdin = click.option("--password-stdin", is_flag=True, help="Read the passw
 
 @main.group()
 def users() -> None:
-    """People who sign in. Without any, whoever uses this machine sees everything."""
+    """People who sign in.
+
+    Without any, whoever uses this machine sees everything.
+    """
 
 
 @users.command("add")
@@ -154,7 +157,10 @@ def _user_line(row: UserRow) -> str:
 
 @main.group()
 def audit() -> None:
-    """Who did what, when: kept from the first user on, in a chain of hashes, for ever."""
+    """The log of who did what.
+
+    It begins with the first user, is a chain of hashes, and is kept for ever.
+    """
 
 
 @audit.command("export")
