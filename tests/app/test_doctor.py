@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.desktop import toolkit
 from app.doctor import examine
 from app.service import Service
 from app.settings import Settings
@@ -100,3 +101,10 @@ def test_a_model_that_calls_home_is_caught(
     report = examine(Settings(home, "fake"), offline=True)
     assert state(report, "offline") == ("error", "1 connections were tried")
     assert (socket.socket.connect, socket.getaddrinfo) == (connect, look_up)
+
+
+def test_a_window_that_cannot_be_opened_is_no_fault(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolkit, "obstacle", lambda: "pywebview is not installed; make install")
+    report = examine(Settings(home, "fake"), offline=False)
+    assert report["ok"]
+    assert state(report, "window") == ("ok", "none can be opened: pywebview is not installed; make install")
