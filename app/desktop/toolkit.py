@@ -24,7 +24,7 @@ LIBRARIES = (
 
 def obstacle() -> str | None:
     """Why no window can be opened, with what to do; None if nothing is known to be in the way."""
-    return _lacking_package() or (_on_linux() if LINUX else None)
+    return lacking_package() or (_on_linux() if LINUX else None)
 
 
 def version() -> str:
@@ -41,7 +41,8 @@ def demand() -> None:
         )
 
 
-def _lacking_package() -> str | None:
+def lacking_package() -> str | None:
+    """The first package of the extra that is not installed, with what to do."""
     wanted = {"webview": "pywebview"}
     if LINUX:
         wanted |= {"qtpy": "QtPy", "PySide6": "PySide6-Essentials"}
