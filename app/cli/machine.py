@@ -1,4 +1,4 @@
-"""What runs here, and how well: `attest serve`, `doctor`, `models` and `bench`."""
+"""What runs here, and how well: `attest serve`, `desktop`, `doctor`, `models` and `bench`."""
 
 import sys
 from collections.abc import Sequence
@@ -83,6 +83,15 @@ def serve(host: str, port: int, workers: int, samples: bool, names: Sequence[str
     from app.serving import serve as run
 
     run(settings_of.load(), host, port, workers, samples, names)
+
+
+@main.command()
+@click.option("--samples", is_flag=True, help="Begin with the sample documents that come with Attest.")
+def desktop(samples: bool) -> None:
+    """Open the page in a window of its own, which nothing else on this machine can look into."""
+    from app.desktop.running import desktop as run
+
+    run(settings_of.load(), samples)
 
 
 @main.command()

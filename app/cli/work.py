@@ -164,7 +164,13 @@ class _Progress:
 
 
 @memories.command("compact")
-@click.option("--bank", "drop", multiple=True, metavar="ID", help="Drop this bank of another engine.")
+@click.option(
+    "--bank",
+    "drop",
+    multiple=True,
+    metavar="ID",
+    help="Drop this bank of another engine; several may be given.",
+)
 @as_json
 def memories_compact(drop: Sequence[str], as_json: bool) -> None:
     """Join small shards, shrink the database, drop banks."""

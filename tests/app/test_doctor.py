@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.desktop import toolkit
 from app.doctor import examine
 from app.service import Service
 from app.settings import Settings
@@ -106,7 +107,7 @@ def test_a_running_service_is_looked_at_without_loading_its_model(service: Servi
     health = service.health()
     assert not health.engine.ready
     assert {check.name: check.state for check in health.checks}["worker"] == "warning"
-    assert service._engine is None
+    assert service._models._engine is None
     add(service, keep("lease.md", LEASE))
     health = service.health(thorough=True)
     assert (health.documents, health.collections, health.audited) == (1, 1, [])
@@ -118,3 +119,10 @@ def test_a_running_service_is_looked_at_without_loading_its_model(service: Servi
     health = service.health(thorough=True)
     assert "memories rebuild" in next(each.message for each in health.problems if each.name == "store")
     assert health.audited
+
+
+def test_a_window_that_cannot_be_opened_is_no_fault(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolkit, "obstacle", lambda: "pywebview is not installed; make install")
+    report = examine(Settings(home, "fake"), offline=False)
+    assert report["ok"]
+    assert state(report, "window") == ("ok", "none can be opened: pywebview is not installed; make install")
