@@ -1,6 +1,7 @@
 /* What the page does without asking the server: switching views, zooming the page image, following a growing
    answer, bringing a newly shown passage into sight, showing the card of a sentence that is pointed at, copying
-   an answer, and keeping the open conversation in the address. */
+   an answer, keeping the open conversation in the address, and keeping the keyboard's place in a list that is
+   made anew. */
 "use strict";
 
 (() => {
@@ -30,6 +31,7 @@
     const act = target.dataset.act;
     if (act === "citation" || (act === "passage" && !target.closest("#at-evidence"))) show("evidence");
     if (act === "suggest" || act === "open") show("ask");
+    asked = ASKED[act] ?? null;
   });
 
   /* Documents or conversations, on the left. */
@@ -82,7 +84,11 @@
       leaving = setTimeout(() => lay(null), 200);
     }
   });
-  document.addEventListener("focusin", (event) => lay(sentenceAt(event)));
+  document.addEventListener("focusin", (event) => {
+    const sentence = sentenceAt(event);
+    lay(sentence);
+    if (sentence) document.querySelector(".at-card:not([hidden])")?.scrollIntoView({block: "nearest"});
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") lay(null);
     const sentence = sentenceAt(event);
@@ -134,8 +140,39 @@
     if (live && following) thread.scrollTop = thread.scrollHeight;
   }
 
+  /* What asks a question is answered where it asks: the keyboard goes to the safe answer. If the button that had
+     it is gone, it goes to what has come into the same row. */
+  const ASKED = {
+    remove: ".at-confirm .at-quiet",
+    forget: ".at-confirm .at-quiet",
+    rename: "#at-rename-title :is(textarea, input)",
+  };
+  let asked = null;
+  let place = null;
+
+  function rows(list) {
+    return [...list.querySelectorAll("li")].filter((row) => row.querySelector("button"));
+  }
+
+  document.addEventListener("focusin", (event) => {
+    const list = event.target.closest("#at-documents, #at-conversations");
+    place = list && {element: event.target, list, row: rows(list).indexOf(event.target.closest("li"))};
+  });
+
+  function refocus() {
+    const answer = asked && document.querySelector(asked);
+    if (answer?.checkVisibility()) {
+      asked = null;
+      answer.focus();
+    }
+    if (!place || place.element.isConnected || document.activeElement !== document.body) return;
+    const left = rows(place.list);
+    left[Math.min(place.row, left.length - 1)]?.querySelector("button").focus();
+  }
+
   function refresh() {
     follow();
+    refocus();
     point();
     address();
     settle(false);
