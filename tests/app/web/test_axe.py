@@ -18,7 +18,7 @@ AXE = Axe()
 
 
 def faults(page: Page) -> list[str]:
-    """What axe calls serious or critical on the page as it is now, light and dark, with the elements meant."""
+    """What axe calls serious or critical on the page as it is now, light and dark, and where."""
     found = []
     for scheme in ("light", "dark"):
         page.evaluate("dark => document.body.classList.toggle('dark', dark)", scheme == "dark")
