@@ -1,19 +1,14 @@
 """A service without a model, its conversation, and its page in a real browser."""
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import uvicorn
-from starlette.types import ASGIApp
 
 from app.web.conversation import Turn
 from app.web.server import build_app
-from tests.app.web.browsing import DOCUMENT, chromium, watched
+from tests.app.web.browsing import DOCUMENT, chromium, serving, watched
 from tests.app.web.double import DoubleService, legal_answer
 
 if TYPE_CHECKING:
@@ -44,21 +39,6 @@ def turn() -> Turn:
 def browser() -> "Iterator[Browser]":
     with chromium() as opened:
         yield opened
-
-
-@contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """`app` on a port of its own; its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
 
 
 @pytest.fixture(scope="module")
