@@ -51,7 +51,8 @@ def serve(
         with Supervisor(settings, workers):
             shown = f"[{host}]" if ":" in host else host
             click.echo(f"Attest is ready at http://{shown}:{port}", err=True)
-            config = uvicorn.Config(app, log_level="warning", access_log=False)
+            # a tab asks every few seconds, and need not connect anew each time
+            config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=30)
             uvicorn.Server(config).run(sockets=[listener])
 
 

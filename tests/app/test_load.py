@@ -14,7 +14,7 @@ from tests.bench.load import Crowd, attest_serve
 def test_a_small_crowd_is_served_in_turn(library: Library, home: Path) -> None:
     shutil.copytree(library.home, home)
     crowd = Crowd("default", [QUESTION], looks=(0.0, 0.2))
-    with attest_serve(home) as address:
+    with attest_serve(home) as (address, _):
         asyncio.run(crowd.come(address, readers=4, askers=3, ramp=0, seconds=300, answers=24))
     report = crowd.report()
     assert report["errors"] == {}

@@ -11,6 +11,7 @@ Prints one JSON object:
     errors      what failed, and how often      count, p50_ms, p95_ms   by kind of request
     reads_p95_ms   of all that readers did      answers   by asker      ahead   the most that anybody was told
     answer_ms   p50 and p95 from the question to the end of its answer
+    cores       of processor time that the server took on average, its model included
     load        the machine's load average before and after
 
 A kind is `page`, `asset`, `tick`, `event` (of Gradio's queue, to its end), `picture` (of a page), `drawing`
@@ -34,6 +35,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 
 from app.web.library import IDLE_SECONDS
 from tests.app.web.browsing import CHROMIUM, chromium
@@ -70,7 +72,7 @@ class Crowd:
     ) -> None:
         """Stay for `seconds`, or until there are `answers` in all."""
         self.answers = [0] * askers
-        limits = httpx.Limits(max_connections=None)
+        limits = httpx.Limits(max_connections=None, keepalive_expiry=3)  # a browser tries again instead
         async with (
             httpx.AsyncClient(base_url=address, limits=limits, timeout=600) as client,
             asyncio.TaskGroup() as group,
@@ -157,8 +159,8 @@ def _percentile(values: Sequence[float], share: float) -> float | None:
 
 
 @contextmanager
-def attest_serve(home: Path) -> Iterator[str]:
-    """`attest serve` on `home` in a process of its own, with its models loaded; its address."""
+def attest_serve(home: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """`attest serve` on `home` in a process of its own, with its models loaded; its address, and itself."""
     command = [sys.executable, "-m", "app", "serve", "--port", "0"]
     environment = {**os.environ, "ATTEST_HOME": str(home)}
     with (home / "serve.log").open("w+") as log:
@@ -168,7 +170,7 @@ def attest_serve(home: Path) -> Iterator[str]:
                 time.sleep(0.1)
             while not httpx.get(f"{said}/healthz").json()["engine_ready"]:
                 time.sleep(0.2)
-            yield said
+            yield said, psutil.Process(server.pid)
         finally:
             server.terminate()
             server.wait()
@@ -230,13 +232,19 @@ def main() -> None:
         home = Path(folder)
         home.mkdir(parents=True, exist_ok=True)
         fill(home)
-        with attest_serve(home) as address:
-            assets = loaded_by_a_browser(address)
-            before = os.getloadavg()[0]
-            crowd = Crowd(COLLECTION, questions, assets)
+        with attest_serve(home) as (address, server):
+            crowd = Crowd(COLLECTION, questions, loaded_by_a_browser(address))
+            load, started, before = os.getloadavg()[0], time.perf_counter(), server.cpu_times()
             asyncio.run(crowd.come(address, given.readers, given.askers, given.ramp, given.seconds))
-    load = [round(before, 2), round(os.getloadavg()[0], 2)]
-    print(json.dumps({"readers": given.readers, "askers": given.askers, **crowd.report(), "load": load}))
+            after, seconds = server.cpu_times(), time.perf_counter() - started
+    figures = {
+        "readers": given.readers,
+        "askers": given.askers,
+        **crowd.report(),
+        "cores": round((after.user + after.system - before.user - before.system) / seconds, 2),
+        "load": [round(load, 2), round(os.getloadavg()[0], 2)],
+    }
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":
