@@ -179,10 +179,10 @@ def build_page(service: Service) -> gr.Blocks:
         # Gradio makes a component anew that is a skipped output; so states say what is to be done.
         page.load(who_html, outputs=who, **QUIET)
         page.load(reader.arrive, outputs=opening, **QUIET)
-        opening.change(reader.open, opening, reader_parts.opened(), **QUIET)
+        shown_again = opening.change(reader.open, opening, reader_parts.opened(), **QUIET)
         removed.change(reader.again, [conversation, thread, shown], reader_parts.opened(), **QUIET)
         page.load(archive.list, [search, thread], conversations, **QUIET)
-        for event in finished:
+        for event in (*finished, shown_again):
             event.then(archive.list, [search, thread], archive_parts.conversations, **QUIET)
         new.click(lambda: gr.update(visible=True), outputs=form, **QUIET)
         cancel.click(lambda: gr.update(visible=False), outputs=form, **QUIET)

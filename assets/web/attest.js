@@ -156,7 +156,8 @@
 
   document.addEventListener("focusin", (event) => {
     const list = event.target.closest("#at-documents, #at-conversations");
-    place = list && {element: event.target, list, row: rows(list).indexOf(event.target.closest("li"))};
+    const keys = event.target.matches(":focus-visible");
+    place = list && keys ? {element: event.target, list, row: rows(list).indexOf(event.target.closest("li"))} : null;
   });
 
   function refocus() {

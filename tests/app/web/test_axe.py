@@ -112,7 +112,7 @@ def test_nothing_kept_yet(service: DoubleService, visit: Callable[..., Page]) ->
     service.kinds.clear()
     page.reload()
     expect(page.locator("#at-collection-form")).to_be_visible()
-    expect(page.locator("#at-welcome")).to_contain_text("Create a collection first.")
+    expect(page.locator("#at-welcome")).to_contain_text("Create a collection first")
     assert faults(page) == []
 
 

@@ -84,7 +84,7 @@ def test_stopping_keeps_what_was_written(
     with staged(Settings(home, "fake"), browser, hold_after=1000) as stage:
         stage.service.add_documents(story.files, story.collection, "legal")
         page = stage.visit()
-        expect(page.locator(".at-document", has_text="ready")).to_have_count(3)
+        expect(page.locator(".at-document.at-is-ready")).to_have_count(3)
         Slow.paused.set()
         ask(page, story.question)
         expect(page.locator("#at-live .at-writing")).to_be_visible()

@@ -47,6 +47,14 @@ TROUBLE = """([texts, controls]) => {
 }"""
 
 
+def test_nothing_is_cut_on_a_small_laptop(service: DoubleService, visit: Callable[..., Page]) -> None:
+    page = visit(1280, 800)
+    ask(page, "How can this be ended?")
+    expect(page.locator("#at-past .at-source")).to_have_count(3)
+    expect(page.locator("#at-fresh")).to_be_visible()
+    assert page.evaluate(TROUBLE, [TEXTS, CONTROLS]) == []
+
+
 @pytest.mark.parametrize(("width", "height"), [(720, 450), (640, 400), (320, 568)])
 def test_twice_as_large(
     service: DoubleService, visit: Callable[..., Page], tmp_path: Path, width: int, height: int

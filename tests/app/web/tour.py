@@ -115,7 +115,7 @@ class Story:
 def walk(stage: Stage, story: Story, picture: Callable[[Page, str], None]) -> None:
     """First run, three files, a question while they are remembered, its evidence; later, and elsewhere."""
     page = stage.visit()
-    expect(page.locator("#at-welcome")).to_contain_text("Create a collection first.")
+    expect(page.locator("#at-welcome")).to_contain_text("Create a collection first")
     picture(page, "1-first-run")
 
     page.fill("#at-collection-name :is(input, textarea)", story.collection)
@@ -140,44 +140,40 @@ def walk(stage: Stage, story: Story, picture: Callable[[Page, str], None]) -> No
     expect(first.locator(".at-source-name")).to_have_text(story.cited)
     expect(bar).to_have_count(1)  # it was asked, and answered, in the middle of the work
     page.locator("#at-past .at-answer .at-cite").first.click()
-    image = page.locator("#at-evidence .at-page img")
-    expect(image).to_be_visible()
-    page.wait_for_function("document.querySelector('#at-evidence img').naturalWidth > 0")
-    expect(page.locator("#at-evidence .at-outline")).to_be_visible()
-    expect(page.locator("#at-evidence .at-word").first).to_be_visible()
+    drawn(page)
     page.mouse.move(5, 400)
     picture(page, "3-answer")
 
     stage.worker.go.set()
-    for each in story.files:
-        expect(page.locator(".at-document", has_text=each.name)).to_contain_text("ready")
+    expect(page.locator(".at-document.at-is-ready")).to_have_count(len(story.files), timeout=600_000)
+    expect(page.locator("#at-worker p")).to_have_count(0)
     page.locator("#at-past .at-sentence").first.hover()
     expect(page.locator("#at-past .at-card >> visible=true")).to_have_count(1)
     picture(page, "4-sentence")
     page.mouse.move(5, 400)
     page.click("#at-evidence >> text=Check what was needed")
     expect(page.locator("#at-evidence .at-nats").first).to_contain_text("nats")
+    page.mouse.move(5, 400)
     page.locator("#at-evidence-column").evaluate("column => column.scrollTo(0, column.scrollHeight)")
     picture(page, "5-needed")
 
     page.wait_for_url("**/?conversation=*")
     page.reload()
     expect(first.locator(".at-source-name")).to_have_text(story.cited)
-    expect(image).to_be_visible()
+    drawn(page)
     expect(page.locator(".at-document")).to_have_count(len(story.files))
     page.click("[data-side=conversations]")
-    expect(page.locator(".at-conversation")).to_have_count(1)
+    expect(page.locator(".at-conversation .at-open[aria-current=true]")).to_have_count(1)
     picture(page, "6-found-again")
 
     here = page.url.removeprefix(stage.address)
     dark = stage.visit(path=here, scheme="dark")
-    expect(dark.locator("#at-evidence .at-outline")).to_be_visible()
+    drawn(dark)
     assert dark.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 26)"
     picture(dark, "7-dark")
     small = stage.visit(TELEPHONE, path=here, scale=2)
     small.locator("#at-past .at-cite").first.click()
-    expect(small.locator("#at-evidence .at-outline")).to_be_visible()
-    small.wait_for_function("document.querySelector('#at-evidence img').naturalWidth > 0")
+    drawn(small)
     assert small.evaluate("document.documentElement.scrollWidth") <= TELEPHONE[0]
     picture(small, "8-telephone")
 
@@ -191,6 +187,13 @@ def walk(stage: Stage, story: Story, picture: Callable[[Page, str], None]) -> No
     expect(page.locator("#at-past")).not_to_contain_text(story.cited)
     page.mouse.move(5, 400)
     picture(page, "9-deleted")
+
+
+def drawn(page: Page) -> None:
+    """Wait for the picture of the cited page, with the passage outlined and its words marked."""
+    page.wait_for_function("document.querySelector('#at-evidence .at-page img')?.naturalWidth > 0")
+    expect(page.locator("#at-evidence .at-outline")).to_be_visible()
+    expect(page.locator("#at-evidence .at-word").first).to_be_visible()
 
 
 def kept_in(folder: Path) -> Callable[[Page, str], None]:
