@@ -147,3 +147,19 @@ def test_uploads_lie_in_a_private_folder_that_goes_away(service: DoubleService, 
 
 def test_host_names() -> None:
     assert [host_name("[::1]:80"), host_name("a:1"), host_name("a"), host_name("")] == ["[::1]", "a", "a", ""]
+
+
+def test_what_the_page_loads_is_packed_once_and_kept_for_good(client: TestClient) -> None:
+    found = re.search(r'src="\./(assets/index-[^"]+\.js)"', client.get("/").text)
+    assert found
+    packed = client.get(found[1])
+    assert packed.headers["content-type"].startswith("text/javascript")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "immutable" in packed.headers["cache-control"]
+    assert packed.headers["x-content-type-options"] == "nosniff"
+    plain = client.get(found[1], headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert plain.content == packed.content
+    assert len(plain.content) == int(plain.headers["content-length"]) > int(packed.headers["content-length"])
+    for wrong in ("assets/none.js", "assets/../index.html", "assets/%2e%2e/index.html"):
+        assert client.get(wrong).status_code == 404
