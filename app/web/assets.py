@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-PACKED = ("text/css", "text/javascript", "image/svg+xml")  # fonts are packed already
+PACKED = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}  # fonts are packed already
 FOR_GOOD = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
 
 
@@ -35,8 +35,9 @@ def asset_route() -> Route:
         name = request.path_params["name"]
         if name not in files:
             return PlainTextResponse("Not found.", status_code=404)
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        packed = kind in PACKED and "gzip" in request.headers.get("accept-encoding", "")
+        suffix = Path(name).suffix
+        kind = PACKED.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        packed = suffix in PACKED and "gzip" in request.headers.get("accept-encoding", "")
         encoding = {"Content-Encoding": "gzip"} if packed else {}
         return Response(read(name, packed), media_type=kind, headers={**FOR_GOOD, **encoding})
 

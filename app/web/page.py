@@ -72,6 +72,9 @@ def build_page(service: Service) -> gr.Blocks:
                     collection = gr.Dropdown(
                         [], label="Collection", interactive=True, elem_id="at-collection-choice"
                     )
+                    # A tab outlives the server that it was opened on; the next one does not know what that
+                    # one offered. Whether there is such a collection, the service says.
+                    collection.preprocess = str_or_none
                     new = gr.Button("New", size="sm", elem_id="at-collection-new", min_width=60)
                 with gr.Column(visible=False, elem_id="at-collection-form") as form:
                     name = gr.Textbox(label="Name", max_length=80, elem_id="at-collection-name")
@@ -188,6 +191,11 @@ def build_page(service: Service) -> gr.Blocks:
         cancel.click(lambda: gr.update(visible=False), outputs=form, **QUIET)
     page.queue(default_concurrency_limit=16)
     return page
+
+
+def str_or_none(value: Any) -> str | None:
+    """A choice as the browser sent it."""
+    return value if isinstance(value, str) else None
 
 
 def markup(value: str = "", **options: Any) -> gr.HTML:

@@ -163,3 +163,13 @@ def test_what_the_page_loads_is_packed_once_and_kept_for_good(client: TestClient
     assert len(plain.content) == int(plain.headers["content-length"]) > int(packed.headers["content-length"])
     for wrong in ("assets/none.js", "assets/../index.html", "assets/%2e%2e/index.html"):
         assert client.get(wrong).status_code == 404
+
+
+def test_a_tab_that_outlived_its_server_goes_on(client: TestClient) -> None:
+    """The new server never sent its list of collections to this session."""
+    events = client.get("/config").json()["dependencies"]
+    (tick,) = [each["id"] for each in events if each["targets"][0][1] == "tick"]
+    body = {"data": ["Contracts", None], "fn_index": tick, "session_hash": "of-another-time"}
+    answer = client.post("/gradio_api/run/predict", json=body)
+    assert answer.status_code == 200, answer.text
+    assert "Office lease, Harbour Row.pdf" in answer.text
