@@ -25,6 +25,9 @@ from app.web.server import build_app
 log = logging.getLogger(__name__)
 
 SAMPLES = {"Sample contracts": "legal", "Sample guidance": "medical"}
+# The model answers in a thread of this process, and a request changes threads many times: each time it waits
+# this long for its turn, not Python's 5 ms.
+SWITCH_SECONDS = 0.0005
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - only where there are users
 
@@ -47,11 +50,13 @@ def serve(
         # before the models are loaded, for which a page should not wait
         allowed = known_as(host, names)
         app = build_app(service, routes=api_routes(service), allowed_hosts=allowed)
+        sys.setswitchinterval(SWITCH_SECONDS)
         service.warm()
         with Supervisor(settings, workers):
             shown = f"[{host}]" if ":" in host else host
             click.echo(f"Attest is ready at http://{shown}:{port}", err=True)
-            config = uvicorn.Config(app, log_level="warning", access_log=False)
+            # a tab asks every few seconds, and need not connect anew each time
+            config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=30)
             uvicorn.Server(config).run(sockets=[listener])
 
 

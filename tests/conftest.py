@@ -1,11 +1,12 @@
 """What every test gets: no network, a home of its own, quiet libraries, and the real data where it lies."""
 
 import os
-import socket
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.offline import sitecustomize
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -13,18 +14,27 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 ROOT = Path(__file__).resolve().parents[1]
 
 
+# sockets reach this machine only, here and in the Python processes that tests start
+OFFLINE = str(Path(sitecustomize.__file__).parent)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (OFFLINE, os.environ.get("PYTHONPATH"))))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def connections(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where attempts to reach another machine leave a line, also those of other processes."""
+    log = tmp_path_factory.mktemp("network") / "connections"
+    log.touch()
+    os.environ[sitecustomize.LOG] = str(log)
+    return log
+
+
 @pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sockets reach this machine only."""
-    connect = socket.socket.connect
-
-    def local_only(self: socket.socket, address: Any) -> None:
-        host = address[0] if isinstance(address, tuple) else address
-        if self.family != socket.AF_UNIX and host not in ("127.0.0.1", "::1", "localhost"):
-            raise AssertionError(f"a test tried to reach {host}")
-        connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", local_only)
+def _no_network(connections: Path) -> Iterator[None]:
+    """A test fails that tried, even where the attempt was caught."""
+    yield
+    tried = connections.read_text(encoding="utf-8")
+    connections.write_text("", encoding="utf-8")
+    assert tried == ""
 
 
 @pytest.fixture(autouse=True)

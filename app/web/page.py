@@ -97,6 +97,9 @@ def build_page(service: Service) -> gr.Blocks:
                         allow_custom_value=True,
                         elem_id="at-collection-choice",
                     )
+                    # A tab outlives the server that it was opened on; the next one does not know what that
+                    # one offered. Whether there is such a collection, the service says.
+                    collection.preprocess = str_or_none
                     new = gr.Button("New", size="sm", elem_id="at-collection-new", min_width=60)
                 facts = markup(elem_id="at-facts-line", js_on_load=SEND_CLICKS)
                 with gr.Column(visible=False, elem_id="at-collection-form") as form:
@@ -237,15 +240,20 @@ def build_page(service: Service) -> gr.Blocks:
         # Gradio makes a component anew that is a skipped output; so states say what is to be done.
         page.load(who_html, outputs=who, **QUIET)
         page.load(reader.arrive, outputs=opening, **QUIET)
-        opening.change(reader.open, opening, reader_parts.opened(), **QUIET)
+        shown_again = opening.change(reader.open, opening, reader_parts.opened(), **QUIET)
         removed.change(reader.again, [conversation, thread, shown], reader_parts.opened(), **QUIET)
         page.load(archive.list, [search, thread], conversations, **QUIET)
-        for event in finished:
+        for event in (*finished, shown_again):
             event.then(archive.list, [search, thread], archive_parts.conversations, **QUIET)
         new.click(lambda: gr.update(visible=True), outputs=form, **QUIET)
         cancel.click(lambda: gr.update(visible=False), outputs=form, **QUIET)
     page.queue(default_concurrency_limit=16)
     return page
+
+
+def str_or_none(value: Any) -> str | None:
+    """A choice as the browser sent it."""
+    return value if isinstance(value, str) else None
 
 
 def markup(value: str = "", **options: Any) -> gr.HTML:

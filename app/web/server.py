@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse
 from starlette.routing import BaseRoute
 
 from app.accounts.acting import for_whoever_asks
+from app.web.assets import asset_route
 from app.web.door import Door
 from app.web.files import file_routes
 from app.web.gradio_import import import_gradio
@@ -61,6 +62,7 @@ def build_app(
     app.router.routes.extend(routes)
     app.router.routes.extend(sign_in_routes(service.accounts, service.provider))
     app.include_router(file_routes(seen))
+    app.router.routes.append(asset_route())
 
     @app.get("/page/attest.js", include_in_schema=False)
     def script() -> FileResponse:

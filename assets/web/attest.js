@@ -1,6 +1,7 @@
 /* What the page does without asking the server: switching views, zooming the page image, following a growing
    answer, bringing a newly shown passage into sight, showing the card of a sentence that is pointed at, copying
-   an answer, opening sheets, keys, and keeping the open conversation in the address. */
+   an answer, opening sheets, keys, keeping the open conversation in the address, and keeping the keyboard's
+   place in a list that is made anew. */
 "use strict";
 
 (() => {
@@ -35,6 +36,7 @@
     if (["suggest", "open", "ask", "ask-picked"].includes(act)) show("ask");
     if (act === "ask" || act === "ask-picked" || act === "edit") toQuestion();
     if (act === "ask" || act === "ask-picked") widen(null, false);
+    asked = ASKED[act] ?? null;
   });
 
   /* The list of documents over the whole width, with columns. */
@@ -61,19 +63,6 @@
       leave.click();
     }
   }, true);
-
-  /* What had the focus has it again when its list was made anew. */
-  let focused = null;
-  document.addEventListener("focusin", (event) => {
-    const place = event.target instanceof Element ? event.target.closest("[data-act][data-document]") : null;
-    focused = place && {act: place.dataset.act, document: place.dataset.document};
-  });
-  function refocus() {
-    if (!focused || document.activeElement !== document.body) return;
-    for (const place of document.querySelectorAll(`[data-act="${focused.act}"][data-document]`)) {
-      if (place.dataset.document === focused.document) place.focus({preventScroll: true});
-    }
-  }
 
   function toQuestion() {
     const field = document.querySelector("#at-question textarea, #at-question input");
@@ -183,7 +172,11 @@
       leaving = setTimeout(() => lay(null), 200);
     }
   });
-  document.addEventListener("focusin", (event) => lay(sentenceAt(event)));
+  document.addEventListener("focusin", (event) => {
+    const sentence = sentenceAt(event);
+    lay(sentence);
+    if (sentence) document.querySelector(".at-card:not([hidden])")?.scrollIntoView({block: "nearest"});
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") lay(null);
     const sentence = sentenceAt(event);
@@ -245,11 +238,53 @@
     for (const box of list.querySelectorAll(".at-pick")) box.checked = chosen.has(box.dataset.document);
   }
 
+  /* What asks a question is answered where it asks: the keyboard goes to the safe answer. If the button that had
+     it is gone, it goes to what has come into the same row. */
+  const ASKED = {
+    remove: ".at-confirm .at-quiet",
+    forget: ".at-confirm .at-quiet",
+    rename: "#at-rename-title :is(textarea, input)",
+  };
+  let asked = null;
+  let place = null;
+
+  function rows(list) {
+    return [...list.querySelectorAll("li")].filter((row) => row.querySelector("button"));
+  }
+
+  document.addEventListener("focusin", (event) => {
+    const list = event.target.closest("#at-documents, #at-conversations");
+    const keys = event.target.matches(":focus-visible");
+    if (!list || !keys) {
+      place = null;
+      return;
+    }
+    const {act, document: identity} = event.target.dataset;
+    place = {element: event.target, list, act, identity, row: rows(list).indexOf(event.target.closest("li"))};
+  });
+
+  function refocus() {
+    const answer = asked && document.querySelector(asked);
+    if (answer?.checkVisibility()) {
+      asked = null;
+      answer.focus();
+    }
+    if (!place || place.element.isConnected || document.activeElement !== document.body) return;
+    const same = [...place.list.querySelectorAll("[data-act]")].find(
+      (each) => each.dataset.act === place.act && each.dataset.document === place.identity);
+    if (same) {
+      same.focus({preventScroll: true});
+      return;
+    }
+    const left = rows(place.list);
+    left[Math.min(place.row, left.length - 1)]?.querySelector("button").focus();
+  }
+
   function refresh() {
     unfold();
-    refocus();
     tick();
     follow();
+    refocus();
     point();
     address();
     settle(false);

@@ -1,19 +1,17 @@
 """Two people in real browsers: each signs in, sees what was granted, and signs out."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.app.accounts.conftest import COLLECTION, FILE, PASSWORD, Office
 from tests.app.api.conftest import served
+from tests.app.web import browsing
+from tests.app.web.browsing import NEEDS_CHROMIUM
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed")
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +23,8 @@ def address(whole: FastAPI) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def chromium(address: str) -> Iterator[Browser]:
     """Closed before the server, which waits for the tabs' connections."""
-    expect.set_options(timeout=60_000)  # several processors' work on a busy machine
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with browsing.chromium() as browser:
         yield browser
-        browser.close()
-    expect.set_options(timeout=5_000)
 
 
 def sign_in(page: Page, address: str, name: str, password: str) -> None:

@@ -1,5 +1,6 @@
 """The reference client of the Model Context Protocol, against `attest mcp` in a process of its own."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def talk(home: Path, *calls: tuple[str, dict[str, Any]]) -> tuple[list[str], lis
         process = StdioServerParameters(
             command=sys.executable,
             args=["-m", "app", "mcp"],
-            env={"ATTEST_HOME": str(home), "ATTEST_MODEL": "fake"},
+            env={"ATTEST_HOME": str(home), "ATTEST_MODEL": "fake", "PYTHONPATH": os.environ["PYTHONPATH"]},
         )
         async with Client(process) as client:
             tools = [tool.name for tool in (await client.list_tools()).tools]

@@ -1,101 +1,16 @@
 """The real page in a real browser, over a service without a model."""
 
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from app.web.server import build_app
+from tests.app.web.browsing import NEEDS_CHROMIUM, QUESTION, ask, centre
 from tests.app.web.double import LEASE, DoubleService
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-QUESTION = "#at-question textarea"
-
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, DoubleService]]:
-    folder = tmp_path_factory.mktemp("web")
-    service = DoubleService(folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    app = build_app(service, upload_folder=folder)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}", service
-    server.should_exit = True
-    thread.join(10)
-
-
-@pytest.fixture
-def service(served: tuple[str, DoubleService]) -> DoubleService:
-    """The one behind the page, as new."""
-    service = served[1]
-    fresh = DoubleService(service.folder)
-    vars(service).clear()
-    vars(service).update(vars(fresh))
-    return service
-
-
-@pytest.fixture
-def visit(browser: Browser, served: tuple[str, DoubleService]) -> Iterator[Callable[..., Page]]:
-    """Opens the page; afterwards there were no errors and nothing was asked of anywhere else."""
-    problems: list[str] = []
-    contexts = []
-
-    def open_page(width: int = 1440, height: int = 900, scheme: str = "light") -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if scheme == "dark" else "light",
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-        page.on(
-            "request",
-            lambda r: None if r.url.startswith((served[0], "data:", "blob:")) else problems.append(r.url),
-        )
-        page.goto(served[0])
-        page.wait_for_selector(".at-document", state="attached")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
-def ask(page: Page, question: str) -> None:
-    page.fill(QUESTION, question)
-    page.press(QUESTION, "Enter")
-
-
-def centre(place: Locator) -> tuple[float, float]:
-    box = place.bounding_box()
-    assert box is not None
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+pytestmark = NEEDS_CHROMIUM
 
 
 def test_who_waits_reads_how_many_are_ahead_until_the_answer_comes(

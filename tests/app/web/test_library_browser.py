@@ -4,16 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Page, expect
 
+from tests.app.web.browsing import NEEDS_CHROMIUM, QUESTION, ask
 from tests.app.web.double import Check, Document, DoubleService
-from tests.app.web.test_browser import CHROMIUM, QUESTION, ask, browser, served, service, visit
 
-__all__ = ["browser", "served", "service", "visit"]
-
-expect.set_options(timeout=60_000)  # patience, for a machine with much else to do
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed")
+pytestmark = NEEDS_CHROMIUM
 
 
 def pick(page: Page, *found: str) -> None:

@@ -147,3 +147,29 @@ def test_uploads_lie_in_a_private_folder_that_goes_away(service: DoubleService, 
 
 def test_host_names() -> None:
     assert [host_name("[::1]:80"), host_name("a:1"), host_name("a"), host_name("")] == ["[::1]", "a", "a", ""]
+
+
+def test_what_the_page_loads_is_packed_once_and_kept_for_good(client: TestClient) -> None:
+    found = re.search(r'src="\./(assets/index-[^"]+\.js)"', client.get("/").text)
+    assert found
+    packed = client.get(found[1])
+    assert packed.headers["content-type"].startswith("text/javascript")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "immutable" in packed.headers["cache-control"]
+    assert packed.headers["x-content-type-options"] == "nosniff"
+    plain = client.get(found[1], headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert plain.content == packed.content
+    assert len(plain.content) == int(plain.headers["content-length"]) > int(packed.headers["content-length"])
+    for wrong in ("assets/none.js", "assets/../index.html", "assets/%2e%2e/index.html"):
+        assert client.get(wrong).status_code in (403, 404)
+
+
+def test_a_tab_that_outlived_its_server_goes_on(client: TestClient) -> None:
+    """The new server never sent its list of collections to this session."""
+    events = client.get("/config").json()["dependencies"]
+    (tick,) = [each["id"] for each in events if each["targets"][0][1] == "tick"]
+    body = {"data": ["Contracts", None], "fn_index": tick, "session_hash": "of-another-time"}
+    answer = client.post("/gradio_api/run/predict", json=body)
+    assert answer.status_code == 200, answer.text
+    assert "Office lease, Harbour Row.pdf" in answer.text
