@@ -44,6 +44,7 @@ class Models:
         self._embedder: Embedder | None = None
         self._asker: Asker | None = None
         self._failure: str | None = None
+        self._answering = 0
 
     def close(self) -> None:
         if self._shared is not None:
@@ -109,6 +110,22 @@ class Models:
             "ready",
             info.adapter or "",
         )
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Around an answer that somebody waits for."""
+        with self._lock:
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._answering -= 1
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for an answer of this process."""
+        return self._answering == 0
 
     def fingerprint(self) -> str | None:
         """Of the bank in use, once the engine is loaded."""

@@ -301,8 +301,12 @@ class Service:
                 evidence=evidence,
                 documents=documents,
             )
-            with closing(stream):  # type: ignore[type-var]  # it is a generator
+            with self._models.answering(), closing(stream):  # type: ignore[type-var]  # it is a generator
                 yield from stream
+
+    def idle(self) -> bool:
+        """Whether nobody waits for an answer here, so that there is time for what nobody asked for yet."""
+        return self._models.idle
 
     def needed(
         self, question: str, collection: str, answer: Answer, *, history: Sequence[tuple[str, str]] = ()

@@ -42,6 +42,15 @@ class Afterwards:
         except AttestError as problem:
             yield replace(turn, notes=(*turn.notes, str(problem)))
 
+    def unasked(self, turn: Turn, before: list[tuple[str, str]]) -> Turn | None:
+        """The turn with what its citations were needed for, if nobody waits for an answer meanwhile."""
+        if not can_be_measured(turn) or not self._service.idle():
+            return None
+        try:
+            return self._measured(turn, before)
+        except AttestError:  # the button is still there, and will say why
+            return None
+
     def _measured(self, turn: Turn, before: list[tuple[str, str]]) -> Turn:
         if turn.answer is None:
             return turn

@@ -450,6 +450,10 @@ class Service(Protocol):
         """
         ...
 
+    def idle(self) -> bool:
+        """Whether nobody waits for an answer."""
+        ...
+
     def needed(
         self, question: str, collection: str, answer: Answer, *, history: Sequence[tuple[str, str]] = ()
     ) -> Answer:

@@ -127,6 +127,9 @@ class Reader:
                 del self._stops[session]
         turn, thread = kept_turn(self._service, turn, thread)
         yield self._closing(turn, conversation, thread)
+        measured = self._afterwards.unasked(turn, history(conversation))
+        if measured is not None:
+            yield self._weighed(measured, conversation, thread)
 
     def _stream(
         self, turn: Turn, conversation: Conversation, stop: threading.Event, client: str
@@ -193,6 +196,15 @@ class Reader:
             self._parts.shown: shown,
             self._parts.evidence: self._evidence(turn, shown) if turn.reads or turn.answer else empty_html(),
             **self._idle(),
+        }
+
+    def _weighed(self, turn: Turn, conversation: Conversation, thread: int | None) -> Updates:
+        """The finished turn, now with what it needed; what the reader may be writing stays."""
+        index, conversation = len(conversation), (*conversation, turn)
+        return {
+            self._parts.past: view_of(conversation, thread),
+            self._parts.conversation: conversation,
+            self._parts.evidence: self._evidence(turn, first_shown(index, turn)),
         }
 
     def _idle(self) -> Updates:

@@ -57,6 +57,15 @@ def test_a_passage_that_was_deleted_is_no_longer_needed(service: Service, filled
     assert later.citations[0].needed == pytest.approx(0, abs=1e-6)
 
 
+def test_a_service_is_idle_when_nobody_waits_for_an_answer(service: Service, filled) -> None:
+    assert service.idle()
+    stream = service.ask(QUESTION, "default")
+    next(stream)
+    assert not service.idle()
+    stream.close()
+    assert service.idle()
+
+
 @pytest.mark.parametrize("mode", ["text", "none"])
 def test_what_read_nothing_needed_nothing(service: Service, filled, mode: str) -> None:
     done = answer(service, QUESTION, mode=mode)

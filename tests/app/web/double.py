@@ -449,19 +449,20 @@ class DoubleService:
         self.worker = Worker()
         self.conversations = DoubleConversations(self.library)
         self.measured = 0
+        self.quiet = False  # else what an answer needed is measured at once
         self.accounts = NoAccounts()
         self.provider = None
         self.reports: list[int] = []
+        self.shelves = DoubleShelves(self)
+        self.scopes: list[list[str] | None] = []  # what each question was asked of
+        self.checks = [Check("disk", "ok", "68000000000 bytes free")]
+        self.audited: list[str] = []
 
     def as_user(self, viewer: Viewer) -> Self:
         return self
 
     def report_taken(self, answer_id: int, size: int) -> None:
         self.reports.append(answer_id)
-        self.shelves = DoubleShelves(self)
-        self.scopes: list[list[str] | None] = []  # what each question was asked of
-        self.checks = [Check("disk", "ok", "68000000000 bytes free")]
-        self.audited: list[str] = []
 
     def profiles(self) -> dict[str, str]:
         return dict(self.kinds)
@@ -555,6 +556,9 @@ class DoubleService:
 
     def present(self, answer: Answer, collection: str) -> Presented:
         return Presented(answer, {each.n: f"p. {each.page_label}, § {each.n}" for each in answer.citations})
+
+    def idle(self) -> bool:
+        return self.quiet
 
     def needed(
         self, question: str, collection: str, answer: Answer, *, history: Sequence[tuple[str, str]] = ()

@@ -126,3 +126,18 @@ def test_each_tab_asks_in_its_own_name(service: DoubleService) -> None:
     for tab in ("one", "two", "one"):
         answered(service, tab)
     assert service.clients == ["one", "two", "one"]
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_what_an_answer_needed_is_measured_while_nobody_waits(service: DoubleService, quiet: bool) -> None:
+    service.quiet = quiet
+    parts = ReaderParts(**{field.name: field.name for field in fields(ReaderParts)})
+    request = SimpleNamespace(session_hash="tab", client=None)
+    reader = Reader(service, parts)
+    updates = list(reader.ask("How?", "Contracts", "From memories", (), None, (), None, request))  # type: ignore[arg-type]
+    (turn,) = updates[-1]["conversation"]
+    assert any(cited.needed is None for cited in turn.answer.citations) is not quiet
+    assert ("question" in updates[-1]) is False  # the reader may be writing the next one
+    assert ("Check what was needed" in updates[-1]["evidence"]) is not quiet
+    (closing,) = [each for each in updates if "thread" in each]
+    assert any(cited.needed is None for cited in closing["conversation"][0].answer.citations)
