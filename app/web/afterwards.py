@@ -44,7 +44,7 @@ class Afterwards:
 
     def unasked(self, turn: Turn, before: list[tuple[str, str]]) -> Turn | None:
         """The turn with what its citations were needed for, if nobody waits for an answer meanwhile."""
-        if not can_be_measured(turn) or not self._service.idle():
+        if turn.stopped or not can_be_measured(turn) or not self._service.idle():
             return None
         try:
             return self._measured(turn, before)

@@ -73,6 +73,7 @@ def build_page(service: Service) -> gr.Blocks:
         thread = gr.State(None)
         chosen = gr.State(None)
         opening = gr.State(None)
+        weighed = gr.State(None)
         removed = gr.State(None)
         scope = gr.State(())
         editing = gr.State(None)
@@ -243,6 +244,14 @@ def build_page(service: Service) -> gr.Blocks:
         shown_again = opening.change(reader.open, opening, reader_parts.opened(), **QUIET)
         removed.change(reader.again, [conversation, thread, shown], reader_parts.opened(), **QUIET)
         page.load(archive.list, [search, thread], conversations, **QUIET)
+        for event in finished:
+            event.then(reader.weigh, conversation, weighed, **QUIET)
+        weighed.change(
+            reader.weighed,
+            [weighed, shown, thread],
+            [reader_parts.past, reader_parts.conversation, reader_parts.evidence],
+            **QUIET,
+        )
         for event in (*finished, shown_again):
             event.then(archive.list, [search, thread], archive_parts.conversations, **QUIET)
         new.click(lambda: gr.update(visible=True), outputs=form, **QUIET)
@@ -312,7 +321,7 @@ def _connect_reader(
     editing = [parts.question, parts.editing, parts.again]
     for source in (parts.past, parts.again):
         source.act(reader.edit, parts.conversation, editing, **QUIET)
-    page.unload(reader.stop)
+    page.unload(reader.leave)
     return from_box, from_suggestion
 
 

@@ -7,7 +7,7 @@ kept here, because Gradio copies session state and a signal cannot be copied.
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
@@ -38,6 +38,14 @@ class Opening:
     """A conversation to be shown, none for a new one. at: makes the same one, asked for again, a change."""
 
     thread: int | None
+    at: int
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A conversation whose last answer's needs are known now. at: makes another one a change."""
+
+    conversation: Conversation = field(compare=False)
     at: int
 
 
@@ -77,6 +85,7 @@ class Reader:
         self._service = service
         self._parts = parts
         self._stops: dict[str, threading.Event] = {}
+        self._asked: dict[str, int] = {}  # questions of each tab
         self._afterwards = Afterwards(service)
 
     def ask(
@@ -114,6 +123,7 @@ class Reader:
         stop = threading.Event()
         session = session_of(request)
         self._stops[session] = stop
+        self._asked[session] = self._asked.get(session, 0) + 1
         try:
             yield self._opening(turn, len(conversation))
             for update in self._stream(turn, conversation, stop, session):
@@ -127,9 +137,6 @@ class Reader:
                 del self._stops[session]
         turn, thread = kept_turn(self._service, turn, thread)
         yield self._closing(turn, conversation, thread)
-        measured = self._afterwards.unasked(turn, history(conversation))
-        if measured is not None:
-            yield self._weighed(measured, conversation, thread)
 
     def _stream(
         self, turn: Turn, conversation: Conversation, stop: threading.Event, client: str
@@ -198,13 +205,30 @@ class Reader:
             **self._idle(),
         }
 
-    def _weighed(self, turn: Turn, conversation: Conversation, thread: int | None) -> Updates:
-        """The finished turn, now with what it needed; what the reader may be writing stays."""
-        index, conversation = len(conversation), (*conversation, turn)
+    def weigh(self, conversation: Conversation, request: gr.Request) -> Any:
+        """The conversation with what its last answer needed, if nobody waits for an answer.
+
+        Nothing if a question came meanwhile.
+        """
+        session = session_of(request)
+        before = self._asked.get(session)
+        measured = None
+        if conversation:
+            measured = self._afterwards.unasked(conversation[-1], history(conversation[:-1]))
+        if measured is None or self._asked.get(session) != before:
+            return gr.skip()
+        return Weighed((*conversation[:-1], measured), time.monotonic_ns())
+
+    def weighed(self, found: Weighed, shown: Shown | None, thread: int | None) -> Updates:
+        """Show what `weigh` found; what the reader may be writing stays."""
+        conversation = found.conversation
+        index = len(conversation) - 1
+        if shown is None or shown.turn != index:
+            shown = first_shown(index, conversation[index])
         return {
             self._parts.past: view_of(conversation, thread),
             self._parts.conversation: conversation,
-            self._parts.evidence: self._evidence(turn, first_shown(index, turn)),
+            self._parts.evidence: self._evidence(conversation[index], shown),
         }
 
     def _idle(self) -> Updates:
@@ -217,6 +241,11 @@ class Reader:
     def failed(self) -> Updates:
         """The handler above raised something that is not ours: say so, and let the reader go on."""
         return {self._parts.live: notice_html(UNEXPECTED, problem=True), **self._idle()}
+
+    def leave(self, request: gr.Request) -> None:
+        """The tab is closed."""
+        self.stop(request)
+        self._asked.pop(session_of(request), None)
 
     def stop(self, request: gr.Request) -> None:
         """Stop the answer of this tab; what was written so far stays."""

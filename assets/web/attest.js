@@ -245,8 +245,13 @@
     forget: ".at-confirm .at-quiet",
     rename: "#at-rename-title :is(textarea, input)",
   };
+  const ASKED_BY = {keep: "remove", stay: "forget"};
   let asked = null;
   let place = null;
+
+  function identityOf(element) {
+    return element.dataset.document ?? element.dataset.conversation;
+  }
 
   function rows(list) {
     return [...list.querySelectorAll("li")].filter((row) => row.querySelector("button"));
@@ -259,8 +264,8 @@
       place = null;
       return;
     }
-    const {act, document: identity} = event.target.dataset;
-    place = {element: event.target, list, act, identity, row: rows(list).indexOf(event.target.closest("li"))};
+    const row = rows(list).indexOf(event.target.closest("li"));
+    place = {element: event.target, list, act: event.target.dataset.act, identity: identityOf(event.target), row};
   });
 
   function refocus() {
@@ -270,14 +275,15 @@
       answer.focus();
     }
     if (!place || place.element.isConnected || document.activeElement !== document.body) return;
-    const same = [...place.list.querySelectorAll("[data-act]")].find(
-      (each) => each.dataset.act === place.act && each.dataset.document === place.identity);
+    const same = [...place.list.querySelectorAll(`[data-act="${place.act}"]`)].find(
+      (each) => place.identity && identityOf(each) === place.identity);
     if (same) {
       same.focus({preventScroll: true});
       return;
     }
     const left = rows(place.list);
-    left[Math.min(place.row, left.length - 1)]?.querySelector("button").focus();
+    const row = left[Math.min(place.row, left.length - 1)];
+    (row?.querySelector(`[data-act="${ASKED_BY[place.act]}"]`) ?? row?.querySelector("button"))?.focus();
   }
 
   function refresh() {

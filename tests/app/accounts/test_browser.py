@@ -52,6 +52,7 @@ def test_two_users_see_what_was_granted_to_them(chromium: Browser, address: str,
     cid.get_by_role("button", name="Conversations").click()
     expect(cid.locator("#at-conversations")).to_contain_text("No conversations yet")
     cid.get_by_role("button", name="Documents").first.click()
+    cid.locator(".at-document", has_text=FILE).hover()
     cid.get_by_role("button", name=f"Remove {FILE}").click()  # a reader may ask for it, and is told
     cid.get_by_role("button", name="Remove", exact=True).last.click()
     expect(cid.locator("#at-notice")).to_contain_text("but not delete it")
@@ -89,5 +90,5 @@ def test_when_the_session_ends_the_page_leads_to_signing_in(
     expect(page.locator("#at-documents")).to_contain_text(FILE)
     standing.service.store.sessions.end_all(standing.service.store.users.get("eve").id)
     page.get_by_role("textbox", name="Question").fill("What may be sold?")
-    page.get_by_role("button", name="Ask").click()
+    page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.get_by_label("Password")).to_be_visible()

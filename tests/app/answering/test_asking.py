@@ -11,6 +11,7 @@ import pytest
 from app.answering import asking
 from app.answering.abstaining import ABSTENTION
 from app.answering.answer import DoneEvent, ReadEvent, TokenEvent
+from app.answering.asking import Asker
 from app.errors import AttestError, NothingToAsk
 from app.service import Service
 from engine.fake import FakeEngine, text_of
@@ -159,8 +160,7 @@ def test_another_collections_documents_are_never_read(service: Service, filled, 
 def test_a_document_deleted_between_retrieval_and_reading_is_left_out(
     service: Service, filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asker = service.asker()
-    choose = asker._chosen
+    choose = Asker._chosen
 
     def then_delete(*arguments: object) -> object:
         found = choose(*arguments)  # type: ignore[arg-type]
@@ -168,7 +168,7 @@ def test_a_document_deleted_between_retrieval_and_reading_is_left_out(
             service.delete_document(filled[0])
         return found
 
-    monkeypatch.setattr(asker, "_chosen", then_delete)
+    monkeypatch.setattr(Asker, "_chosen", then_delete)
     done = answer(service, QUESTION)
     read = {memory.document_id for each in done.reads for memory in each.memories}
     assert filled[0] not in read | {cited.document_id for cited in done.citations}

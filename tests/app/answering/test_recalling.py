@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from app.answering.recalling import CANDIDATES, WEIGHT, ordered, standard
+from app.models import Models
 from app.service import Service
 from app.settings import Retrieval, Settings
 from engine.fake import FakeEngine
@@ -102,7 +103,7 @@ def engine() -> Looking:
 def service(
     home: Path, engine: Looking, retrieval: Retrieval, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Service]:
-    monkeypatch.setattr(Service, "_load_engine", lambda self: engine)
+    monkeypatch.setattr(Models, "_load_engine", lambda self: engine)
     with Service(Settings(home=home, model="fake", retrieval=retrieval)) as opened:
         yield opened
 

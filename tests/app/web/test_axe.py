@@ -100,7 +100,7 @@ def test_every_state_of_the_page(
     page.click("[data-side=conversations]")
     expect(page.locator(".at-conversation")).to_have_count(1)
     seen["conversations"] = faults(page)
-    page.click("[aria-label^='Rename']")
+    page.click("#at-conversations [aria-label^='Rename']")
     expect(page.locator("#at-rename-form")).to_be_visible()
     page.click(".at-conversation [aria-label^='Delete']")
     expect(page.locator(".at-conversation .at-danger")).to_be_visible()

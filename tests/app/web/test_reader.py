@@ -4,6 +4,7 @@ from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,13 +132,33 @@ def test_each_tab_asks_in_its_own_name(service: DoubleService) -> None:
 @pytest.mark.parametrize("quiet", [True, False])
 def test_what_an_answer_needed_is_measured_while_nobody_waits(service: DoubleService, quiet: bool) -> None:
     service.quiet = quiet
-    parts = ReaderParts(**{field.name: field.name for field in fields(ReaderParts)})
-    request = SimpleNamespace(session_hash="tab", client=None)
-    reader = Reader(service, parts)
-    updates = list(reader.ask("How?", "Contracts", "From memories", (), None, (), None, request))  # type: ignore[arg-type]
-    (turn,) = updates[-1]["conversation"]
-    assert any(cited.needed is None for cited in turn.answer.citations) is not quiet
-    assert ("question" in updates[-1]) is False  # the reader may be writing the next one
-    assert ("Check what was needed" in updates[-1]["evidence"]) is not quiet
-    (closing,) = [each for each in updates if "thread" in each]
-    assert any(cited.needed is None for cited in closing["conversation"][0].answer.citations)
+    reader = Reader(service, ReaderParts(**{field.name: field.name for field in fields(ReaderParts)}))  # type: ignore[arg-type]
+    request = SimpleNamespace(session_hash="tab")
+    *_, last = reader.ask("How?", "Contracts", "From memories", (), None, (), None, request)  # type: ignore[arg-type]
+    assert any(cited.needed is None for cited in last["conversation"][0].answer.citations)
+    found = reader.weigh(last["conversation"], request)  # type: ignore[arg-type]
+    if quiet:
+        updates = reader.weighed(found, last["shown"], last["thread"])
+        assert all(cited.needed is not None for cited in updates["conversation"][0].answer.citations)
+        assert "Check what was needed" not in updates["evidence"]
+        assert "question" not in updates  # the reader may be writing the next one
+    else:
+        assert found == gr.skip()
+
+
+def test_what_was_needed_does_not_displace_a_question_that_came_meanwhile(
+    service: DoubleService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.quiet = True
+    reader = Reader(service, ReaderParts(**{field.name: field.name for field in fields(ReaderParts)}))  # type: ignore[arg-type]
+    request = SimpleNamespace(session_hash="tab")
+    asked = ("And when?", "Contracts", "From memories", (), None, (), None, request)
+    *_, last = reader.ask(*asked)  # type: ignore[arg-type]
+    measure = service.needed
+
+    def while_another_is_asked(*given: Any, **options: Any) -> Any:
+        list(reader.ask(*asked))  # type: ignore[arg-type]
+        return measure(*given, **options)
+
+    monkeypatch.setattr(service, "needed", while_another_is_asked)
+    assert reader.weigh(last["conversation"], request) == gr.skip()  # type: ignore[arg-type]

@@ -151,7 +151,6 @@ def walk(stage: Stage, story: Story, picture: Callable[[Page, str], None]) -> No
     expect(page.locator("#at-past .at-card >> visible=true")).to_have_count(1)
     picture(page, "4-sentence")
     page.mouse.move(5, 400)
-    page.click("#at-evidence >> text=Check what was needed")
     expect(page.locator("#at-evidence .at-nats").first).to_contain_text("nats")
     page.mouse.move(5, 400)
     page.locator("#at-evidence-column").evaluate("column => column.scrollTo(0, column.scrollHeight)")
