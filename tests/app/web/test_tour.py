@@ -95,7 +95,8 @@ def test_stopping_keeps_what_was_written(
         ask(page, story.question)
         expect(page.locator("#at-past .at-turn")).to_have_count(2)
         expect(page.locator("#at-past .at-turn").last).to_contain_text("ninety days notice")
-        page.reload()
+        expect(page.locator("#at-evidence .at-nats").first).to_contain_text("nats")  # all is done
+        stage.reload(page)
         expect(page.locator("#at-past")).to_contain_text("You stopped this answer.")
 
 
