@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 from filelock import FileLock
 from PIL import Image
 
@@ -20,6 +21,8 @@ from app.settings import Settings
 from tests.app.conftest import LEASE, WARRANTY
 from tests.app.desktop.conftest import Opened, Screen, drag, until
 from tests.app.test_serving import gone
+
+pytestmark = pytest.mark.slow  # a virtual screen and a browser of its own: half a minute each
 
 PAPER, INK = (247, 245, 240), (33, 38, 43)
 START = "Ask your own documents"
