@@ -74,7 +74,7 @@ def test_from_the_first_start_to_the_last_process(
     file = keep("lease.md", LEASE)
     assert drag(screen, file, window.middle("#at-drop")) == "CopyAction"
     window.until_page("lease.md")
-    window.until_page("ready · 1 page")
+    window.until_page("1 page")
     screen.picture(tmp_path / "dropped.png")
     assert file.read_text() == LEASE
 
@@ -128,7 +128,7 @@ def test_chosen_files_saved_reports_and_links(
     make_collection(window, "Supply")
     window.click("#at-drop")
     screen.answer_dialog("Open", str(keep("warranty.pdf", WARRANTY)))
-    window.until_page("ready · 2 pages")
+    window.until_page("2 pages")
 
     window.click(QUESTION_FIELD)
     screen.write("How long is the warranty period of the turbine?", "Return")
