@@ -146,6 +146,7 @@ def walk(stage: Stage, story: Story, picture: Callable[[Page, str], None]) -> No
     first = page.locator("#at-past .at-source").first
     expect(first.locator(".at-source-name")).to_have_text(story.cited)
     expect(bar).to_have_count(1)  # it was asked, and answered, in the middle of the work
+    expect(page.locator("#at-evidence .at-nats").first).to_contain_text("nats")  # measured meanwhile
     page.locator("#at-past .at-answer .at-cite").first.click()
     drawn(page)
     page.mouse.move(5, 400)
