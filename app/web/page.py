@@ -316,6 +316,7 @@ def _connect_reader(
             reader.act,
             inputs=[parts.conversation, parts.shown, parts.thread],
             outputs=[parts.past, parts.conversation, parts.shown, parts.evidence],
+            trigger_mode="multiple",  # or a click is lost while the one before it is on its way
             **QUIET,
         )
     editing = [parts.question, parts.editing, parts.again]

@@ -19,6 +19,8 @@ expect.set_options(timeout=60_000)  # patience, for a machine with much else to 
 
 QUESTION = "#at-question textarea"
 DOCUMENT = ".at-document"
+CUT_OFF = ("AbortError", "Unexpected error Connection errored out")
+_RELOADING: set[Page] = set()
 
 
 @contextmanager
@@ -47,13 +49,25 @@ def serving(app: ASGIApp) -> Iterator[str]:
 def watched(context: BrowserContext, address: str, problems: list[str]) -> Page:
     """A new tab; its errors, and every request that goes anywhere but to `address`, join `problems`."""
     page = context.new_page()
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+
+    def note(problem: str) -> None:
+        if not (page in _RELOADING and problem.startswith(CUT_OFF)):
+            problems.append(problem)
+
+    page.on("pageerror", lambda error: note(str(error)))
+    page.on("console", lambda message: note(message.text) if message.type == "error" else None)
     page.on(
         "request",
         lambda r: None if r.url.startswith((address, "data:", "blob:")) else problems.append(r.url),
     )
     return page
+
+
+def reload(page: Page) -> None:
+    """Gradio reports the streams that a reload cuts off; they are no problem."""
+    _RELOADING.add(page)
+    page.reload()
+    _RELOADING.discard(page)
 
 
 def ask(page: Page, question: str) -> None:

@@ -12,7 +12,7 @@ from app.api.server import api_routes
 from app.service import Service
 from app.settings import Settings
 from app.web.server import build_app
-from tests.app.web.browsing import NEEDS_CHROMIUM, ask, serving, watched
+from tests.app.web.browsing import NEEDS_CHROMIUM, ask, reload, serving, watched
 from tests.app.web.double import DoubleService
 
 pytestmark = NEEDS_CHROMIUM
@@ -106,7 +106,7 @@ def test_every_state_of_the_page(
     expect(page.locator(".at-conversation .at-danger")).to_be_visible()
     seen["a conversation to be renamed or deleted"] = faults(page)
     del service.library["lease"]
-    page.reload()
+    reload(page)
     expect(page.locator("#at-past")).to_contain_text("was deleted since")
     view("evidence")
     expect(page.locator("#at-evidence h2")).to_contain_text("Source deleted")
@@ -118,7 +118,7 @@ def test_nothing_kept_yet(service: DoubleService, visit: Callable[..., Page]) ->
     page = visit()
     service.library.clear()
     service.kinds.clear()
-    page.reload()
+    reload(page)
     expect(page.locator("#at-collection-form")).to_be_visible()
     expect(page.locator("#at-welcome")).to_contain_text("Create a collection first")
     assert faults(page) == []

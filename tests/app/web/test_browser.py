@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app.web.browsing import NEEDS_CHROMIUM, QUESTION, ask, centre
+from tests.app.web.browsing import NEEDS_CHROMIUM, QUESTION, ask, centre, reload
 from tests.app.web.double import LEASE, DoubleService
 
 pytestmark = NEEDS_CHROMIUM
@@ -224,7 +224,7 @@ def test_a_reload_finds_the_conversation_with_its_evidence(
     page.fill("#at-past .at-field", "Right, but clause 5 matters too.")
     page.click("#at-past >> text=Keep note")
     expect(page.locator("#at-past .at-note-form summary")).to_contain_text("Right, but clause 5")
-    page.reload()
+    reload(page)
     expect(page.locator("#at-past .at-source")).to_have_count(3)
     expect(page.locator("#at-past [aria-label='Good answer']")).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#at-past .at-note-form summary")).to_contain_text("Right, but clause 5")

@@ -20,7 +20,7 @@ from engine.protocol import GenerateOptions, MemoriesFor, Message, Read, Token
 from engine.registry import DEFAULT_MODEL
 from ingest import progress
 from tests.app.conftest import QUESTION
-from tests.app.web.browsing import NEEDS_CHROMIUM, ask
+from tests.app.web.browsing import NEEDS_CHROMIUM, ask, reload
 from tests.app.web.tour import Story, kept_in, staged, walk
 from tests.conftest import ROOT
 from tests.ingest.make_pdf import make_pdf, text_sheet
@@ -96,7 +96,7 @@ def test_stopping_keeps_what_was_written(
         expect(page.locator("#at-past .at-turn")).to_have_count(2)
         expect(page.locator("#at-past .at-turn").last).to_contain_text("ninety days notice")
         expect(page.locator("#at-evidence .at-nats").first).to_contain_text("nats")  # all is done
-        stage.reload(page)
+        reload(page)
         expect(page.locator("#at-past")).to_contain_text("You stopped this answer.")
 
 

@@ -24,11 +24,10 @@ from engine.memory import ExplicitMemory
 from engine.protocol import Engine
 from ingest.pipeline import Pipeline
 from ingest.worker import beat, work
-from tests.app.web.browsing import ask, serving, watched
+from tests.app.web.browsing import ask, reload, serving, watched
 
 LAPTOP = (1280, 800)
 TELEPHONE = (390, 844)
-CUT_OFF = ("AbortError", "Unexpected error Connection errored out")
 
 
 class Held:
@@ -72,12 +71,6 @@ class Stage:
         page.goto(self.address + path)
         expect(page.locator("#at-engine .at-dot-ready")).to_be_visible()
         return page
-
-    def reload(self, page: Page) -> None:
-        """Gradio reports the streams that a reload cuts off; they are no problem."""
-        before = len(self.problems)
-        page.reload()
-        self.problems[before:] = [each for each in self.problems[before:] if not each.startswith(CUT_OFF)]
 
 
 @contextmanager
@@ -146,6 +139,7 @@ def walk(stage: Stage, story: Story, picture: Callable[[Page, str], None]) -> No
     first = page.locator("#at-past .at-source").first
     expect(first.locator(".at-source-name")).to_have_text(story.cited)
     expect(bar).to_have_count(1)  # it was asked, and answered, in the middle of the work
+    expect(page.locator("#at-evidence .at-nats").first).to_contain_text("nats")  # measured meanwhile
     page.locator("#at-past .at-answer .at-cite").first.click()
     drawn(page)
     page.mouse.move(5, 400)
@@ -164,7 +158,7 @@ def walk(stage: Stage, story: Story, picture: Callable[[Page, str], None]) -> No
     picture(page, "5-needed")
 
     page.wait_for_url("**/?conversation=*")
-    stage.reload(page)
+    reload(page)
     expect(first.locator(".at-source-name")).to_have_text(story.cited)
     drawn(page)
     expect(page.locator(".at-document")).to_have_count(len(story.files))
