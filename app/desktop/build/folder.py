@@ -32,7 +32,7 @@ StartupWMClass=attest
 def build(out: Path, fast: bool) -> Path:
     """The new folder in `out`. Raises AttestError if it is there already, or something is missing.
 
-    fast: with the fast engine, which was compiled for processors like this machine's and may not run on others.
+    fast: with the fast engine, compiled for processors like this machine's; it may not run on others.
     """
     folder = out / NAME
     if folder.exists():
@@ -55,4 +55,5 @@ def build(out: Path, fast: bool) -> Path:
 def _compile(program: Path, library: Path) -> None:
     """Bytecode, since whoever runs it may not be allowed to write there. Names no folder of this machine."""
     command = [str(program), "-m", "compileall", "-q", "-s", str(library), "-p", "attest", str(library)]
-    subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # some packages have files for other versions
+    # some packages have files for other versions
+    subprocess.run(command, check=False, stdout=subprocess.DEVNULL)

@@ -1,8 +1,8 @@
-"""The running interpreter, its standard library and the shared libraries it was linked with, in another place.
+"""The running interpreter, its standard library and the libraries it was linked with, in another place.
 
-A Python that was built into a place of its own names that place in its binaries (RUNPATH); the name is overwritten
-by one that is relative to the binary. A Python of the distribution has none: it is copied as it is, and takes its
-libraries from the machine it runs on.
+A Python that was built into a place of its own names that place in its binaries (RUNPATH); the name is
+overwritten by one that is relative to the binary. A Python of the distribution has none: it is copied as it
+is, and takes its libraries from the machine it runs on.
 """
 
 import re
@@ -20,7 +20,16 @@ OF_THE_SYSTEM = re.compile(
     r"lib(c|m|dl|rt|pthread|resolv|util|nsl|crypt|tirpc|X\w+|xcb|tcl.*|tk.*|ncursesw|panelw|tinfo|readline|"
     r"gssapi_krb5|krb5|krb5support|k5crypto|com_err|keyutils|fontconfig|freetype)[-.\d]*\.so"
 )
-UNUSED = ("site-packages", "dist-packages", "test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3")
+UNUSED = (
+    "site-packages",
+    "dist-packages",
+    "test",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "ensurepip",
+    "lib2to3",
+)
 RUNPATH = re.compile(r"\(R(?:UN)?PATH\).*\[([^]]+)\]")
 
 
@@ -61,6 +70,8 @@ def _look_beside(binary: Path, libraries: Path) -> None:
     old, new = f"{named[1]}\0".encode(), f"{relative}\0".encode()
     content = binary.read_bytes()
     if content.count(old) != 1 or len(new) > len(old):
-        raise AttestError(f"{binary.name} names {named[1]} in a way that cannot be changed; use another Python")
+        raise AttestError(
+            f"{binary.name} names {named[1]} in a way that cannot be changed; use another Python"
+        )
     binary.chmod(0o755)
     binary.write_bytes(content.replace(old, new.ljust(len(old), b"\0")))

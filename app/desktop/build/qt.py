@@ -8,14 +8,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
-MODULES = (
-    "QtCore QtGui QtWidgets QtNetwork QtDBus QtOpenGL QtPositioning QtPrintSupport QtQml QtQuick QtQuickWidgets QtSvg "
-    "QtWebChannel QtWebEngineCore QtWebEngineWidgets"
-).split()
-PLUGINS = (
-    "iconengines imageformats platforms platforminputcontexts platformthemes tls xcbglintegrations "
-    "wayland-decoration-client wayland-graphics-integration-client wayland-shell-integration"
-).split()
+_MODULES = """
+    QtCore QtGui QtWidgets QtNetwork QtDBus QtOpenGL QtPositioning QtPrintSupport QtQml QtQuick QtQuickWidgets
+    QtSvg QtWebChannel QtWebEngineCore QtWebEngineWidgets
+"""
+_PLUGINS = """
+    iconengines imageformats platforms platforminputcontexts platformthemes tls xcbglintegrations
+    wayland-decoration-client wayland-graphics-integration-client wayland-shell-integration
+"""
+MODULES, PLUGINS = _MODULES.split(), _PLUGINS.split()
 GPL_ONLY = re.compile(r"VirtualKeyboard|Pdf", re.IGNORECASE)  # plugins of modules that are left out
 FOLDERS = ("lib", "libexec", "plugins", "resources", "translations")
 
