@@ -10,6 +10,7 @@ cut to one size.
 
 import math
 import re
+import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,10 +18,19 @@ from collections.abc import Mapping, Sequence
 import Stemmer
 
 SATURATION, LENGTH = 1.2, 0.75  # k1 and b, as in FTS5
-STEMMED = range(3, 65)  # bytes of a word that FTS5 stems
+STEMMED = range(3, 65)  # letters of a word that FTS5 stems
 
 _WORD = re.compile(r"[^\W_]+")
-_porter = Stemmer.Stemmer("porter")
+
+
+class _Porter(threading.local):
+    """One for each thread: a stemmer may not be shared."""
+
+    def __init__(self) -> None:
+        self.stemmer = Stemmer.Stemmer("porter")
+
+
+_porter = _Porter()
 
 
 def stems(text: str) -> list[str]:
@@ -28,9 +38,9 @@ def stems(text: str) -> list[str]:
     folded = unicodedata.normalize("NFD", text.lower())
     if not folded.isascii():
         folded = "".join(each for each in folded if not unicodedata.combining(each))
-    return [
-        _porter.stemWord(word) if len(word.encode()) in STEMMED else word for word in _WORD.findall(folded)
-    ]
+    words = _WORD.findall(folded)
+    found = _porter.stemmer.stemWords(words)
+    return [stem if len(word) in STEMMED else word for word, stem in zip(words, found, strict=True)]
 
 
 def rarity(holding: int, references: int) -> float:
@@ -45,8 +55,10 @@ def scores(
 
     asked: stems with their rarity. texts: the columns of each reference. weights: of the columns.
     """
-    counted = [[Counter(stems(column)) for column in columns] for columns in texts]
-    lengths = [sum(column.total() for column in columns) for columns in counted]
+    once = {column: stems(column) for column in {column for columns in texts for column in columns}}
+    cut = [[once[column] for column in columns] for columns in texts]
+    lengths = [sum(map(len, columns)) for columns in cut]
+    counted = [[Counter(filter(asked.__contains__, column)) for column in columns] for columns in cut]
     mean = sum(lengths) / max(1, len(lengths)) or 1.0
     found = []
     for columns, length in zip(counted, lengths, strict=True):

@@ -22,7 +22,7 @@ from storage.visible import Visible
 
 MOST_TERMS = 64
 MOST_ROWS = 5_000  # references that one question may rank by words
-MOST_COUNTED = 20_000  # references a word is looked up in to learn how rare it is
+MOST_COUNTED = 10_000  # references a word is looked up in to learn how rare it is
 NARROW = 20_000  # ids: within so few all words are looked up, however frequent elsewhere
 _COUNTED_SECONDS = 300.0  # how long it is remembered in how many references a word stands
 # title, heading, body: what all references of a document or section share says little about which of them
