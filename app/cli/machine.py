@@ -88,7 +88,10 @@ def serve(host: str, port: int, workers: int, samples: bool, names: Sequence[str
 @main.command()
 @click.option("--samples", is_flag=True, help="Begin with the sample documents that come with Attest.")
 def desktop(samples: bool) -> None:
-    """Open the page in a window of its own, which nothing else on this machine can look into."""
+    """Open the page in a window of its own.
+
+    Nothing else on this machine can look into it.
+    """
     from app.desktop.running import desktop as run
 
     run(settings_of.load(), samples)

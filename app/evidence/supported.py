@@ -133,10 +133,18 @@ def _where(sources: Mapping[int, _Source], *parts: str) -> list[int]:
 
 def spelt(text: str) -> str:
     """Its words between spaces: no case, no punctuation, no possessive, no hyphen at a line's end."""
+    if not text.isascii():
+        text = "".join(map(_apart, text))
     text = unicodedata.normalize("NFKC", text).casefold()
     text = re.sub(r"(?<=\w)(?:-|\u00ad)\n\s*(?=[a-zß-ÿ])|\u00ad", "", text)
     words = _WORD.findall(re.sub(r"['’]s\b", "", text))
     return f" {' '.join(words)} " if words else " "
+
+
+def _apart(character: str) -> str:
+    """With spaces around it, if it is no letter but spelt in letters, as № and ℃ are."""
+    lettered = not character.isalnum() and any(map(str.isalnum, unicodedata.normalize("NFKC", character)))
+    return f" {character} " if lettered else character
 
 
 def _names(answer: str) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,7 @@ from tests.app.conftest import LEASE, QUESTION, attest, drain
 
 pytestmark = pytest.mark.usefixtures("fake_model")
 
-READ = {"from_token", "to_token", "memories", "other"}
+READ = {"from_token", "to_token", "memories", "other", "start", "end"}
 MEMORY = {
     "reference_id",
     "document_id",

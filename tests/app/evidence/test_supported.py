@@ -154,6 +154,12 @@ def test_an_amount_is_found_in_any_writing_but_not_in_another_currency(value, fo
     assert [each.citations for each in claims(f"It is GBP {value} then.", passage)] == [[]]
 
 
+def test_symbols_that_are_spelt_in_letters_join_no_word() -> None:
+    passage = {1: "See order №A0, kept below 8℃B7."}
+    assert [each.citations for each in claims("It is A0.", passage)] == [[1]]
+    assert [each.citations for each in claims("It is B7.", passage)] == [[1]]
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_looked_up_in_itself_and_found(text: str) -> None:
     for each in claims(text, {1: text}):
