@@ -83,7 +83,7 @@ class Tab:
             await self.get("asset", path)
         first = self._events.numbers["page", "load"]
         async with self._figures.timed("event"):
-            await self._done(first, [["", None][: self._events.inputs[number]] for number in first])
+            await self._done(first, [[""] * min(1, self._events.inputs[number]) for number in first])
 
     async def get(self, kind: str, path: str) -> Any:
         """The answer's JSON, where it is some."""
@@ -97,7 +97,8 @@ class Tab:
         """What the list on the left asks every few seconds."""
         (number,) = self._events.numbers["timer", "tick"]
         async with self._figures.timed("tick"):
-            body = {"data": [self._collection, None], "fn_index": number, "session_hash": self._session}
+            given = self._padded(number, [self._collection])
+            body = {"data": given, "fn_index": number, "session_hash": self._session}
             answer = await self._client.post("/gradio_api/run/predict", json=body)
             if answer.status_code != 200:
                 raise Refused(f"{answer.status_code} for a tick")
@@ -105,7 +106,7 @@ class Tab:
     async def find(self, words: str) -> None:
         """Search the kept conversations."""
         async with self._figures.timed("event"):
-            await self._done(self._events.numbers["at-search", "change"], [[words, None]])
+            await self._done(self._events.numbers["at-search", "change"], [[words]])
 
     async def ask(self, question: str) -> int | None:
         """Ask in a new conversation, and read the answer to its end.
@@ -115,7 +116,7 @@ class Tab:
         ahead = None
         async with self._figures.timed("answer"):
             asking = self._events.numbers["at-question", "submit"]
-            given = [question, self._collection, "From memories", None, None]
+            given = [question, self._collection, "From memories"]
             said = await self._done(asking, [given])
             if any(PROBLEM.search(message) for message in said):
                 raise Refused("the page shows a problem instead of an answer")
@@ -130,11 +131,16 @@ class Tab:
         async with self._client.stream("GET", f"/gradio_api/heartbeat/{self._session}"):
             yield
 
+    def _padded(self, number: int, given: list[Any]) -> list[Any]:
+        """With nothing in place of what the server keeps by itself, the states of the session."""
+        return given + [None] * (self._events.inputs[number] - len(given))
+
     async def _done(self, numbers: Sequence[int], data: Sequence[list[Any]]) -> list[str]:
         """Send events, and follow the session's stream until all are done. Returns its messages."""
         waiting = set()
         for number, given in zip(numbers, data, strict=True):
-            body = {"data": given, "fn_index": number, "session_hash": self._session, "event_data": None}
+            padded = self._padded(number, given)
+            body = {"data": padded, "fn_index": number, "session_hash": self._session, "event_data": None}
             answer = await self._client.post("/gradio_api/queue/join", json=body)
             if answer.status_code != 200:
                 raise Refused(f"{answer.status_code} for an event")
