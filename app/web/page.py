@@ -303,6 +303,7 @@ def _connect_reader(
         ],
         "outputs": parts.all(),
         "concurrency_limit": 32,
+        "trigger_mode": "multiple",  # else a question is lost that comes just as an answer ends
         **QUIET,
     }
     from_box = gr.on([parts.ask.click, parts.question.submit], **asked)

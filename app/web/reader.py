@@ -105,7 +105,7 @@ class Reader:
         that alone are asked. editing: the turn in whose place it is asked, in a conversation of its own.
         """
         question = question.strip()
-        if not question:
+        if not question or session_of(request) in self._stops:  # the tab's last one is being answered
             yield gr.skip()
             return
         if not collection:
