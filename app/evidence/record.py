@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.answering.answer import Answer, Mode
 from app.errors import AttestError
-from app.web.protocol import KeptAnswer
+from app.web.views import KeptAnswer
 
 RECORD = "attest-record"
 LONGEST_REPORT = 400_000_000  # bytes that are looked at

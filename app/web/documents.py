@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from app.library.forecast import duration, size
-from app.web.protocol import AddedDocument, DocumentListing, DocumentView, EngineStatus, Receipt, WorkerStatus
+from app.web.views import AddedDocument, DocumentListing, DocumentView, EngineStatus, Receipt, WorkerStatus
 from storage.listing import ALL
 from storage.records import SEARCHABLE, Order, Wanted
 

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from app.answering.keeping import GONE
 from app.web.bars import ATTENTION, READ, needed_bar, read_bar, share_bar
-from app.web.protocol import PageView
 from app.web.reading import Passage, tenths
 from app.web.sheet import Panel, image_html, text_html
 from app.web.stretches import stretches_html
+from app.web.views import PageView
 from app.web.words import words_html
 
 CAPTION = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from app.library.forecast import size
-from app.web.protocol import CheckView, HealthView
+from app.web.views import CheckView, HealthView
 
 LISTED = 5  # problems that are named one by one
 NAMES = {

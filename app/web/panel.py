@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from app.answering.answer import Answer, Citation, TokenAttention
 from app.errors import AttestError, DocumentGone
 from app.web.conversation import Turn
-from app.web.protocol import PageView, Service
+from app.web.protocol import Service
 from app.web.reading import Passage, Reading, Spot, nearest, read_over, spot_of
 from app.web.sheet import Panel, Word
 from app.web.stretches import labels, steps
+from app.web.views import PageView
 from app.web.words import whole_words
 
 

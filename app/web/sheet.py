@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from html import escape
 
 from app.answering.answer import Citation, Mode, Rect, TokenAttention
-from app.web.protocol import PageView
 from app.web.reading import Reading, Spot, per_cent, strength
 from app.web.stretches import Step
+from app.web.views import PageView
 
 TEXT_AROUND = 1500  # characters of a text page shown before and after the passage
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from app.errors import AttestError
 from app.evidence.citing import Presented
 from app.web.conversation import Conversation, Turn, conversation_html
-from app.web.protocol import KeptAnswer, Service
+from app.web.protocol import Service
+from app.web.views import KeptAnswer
 
 MAX_TOKENS = 128  # of an answer on the page
 

@@ -9,7 +9,7 @@ from app.evidence.citing import merge_adjacent, present
 from app.evidence.pin_cites import Place, pin_cite, section
 from app.service import Service
 from tests.app.conftest import add, answer
-from tests.app.web.double import LEASE, legal_answer
+from tests.app.web.scripted import LEASE, legal_answer
 from tests.ingest.make_pdf import make_pdf, text_sheet
 
 

@@ -15,7 +15,8 @@ from app.evidence.verifying import TOLERANCE, largest_difference, verify
 from app.service import Service
 from tests.app.answering.test_conversations import kept_answer
 from tests.app.conftest import QUESTION, add, answer, attest
-from tests.app.web.double import HOSTILE, DoubleService, legal_answer, medical_answer
+from tests.app.web.double import DoubleService
+from tests.app.web.scripted import HOSTILE, legal_answer, medical_answer
 
 pytestmark = pytest.mark.usefixtures("fake_model")
 TURBINE = "How long is the warranty period of the turbine?"

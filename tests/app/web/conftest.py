@@ -9,7 +9,8 @@ import pytest
 from app.web.conversation import Turn
 from app.web.server import build_app
 from tests.app.web.browsing import DOCUMENT, chromium, serving, watched
-from tests.app.web.double import DoubleService, legal_answer
+from tests.app.web.double import DoubleService
+from tests.app.web.scripted import legal_answer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app.web.browsing import NEEDS_CHROMIUM, QUESTION, ask, centre, reload
-from tests.app.web.double import LEASE, DoubleService
+from tests.app.web.double import DoubleService
+from tests.app.web.scripted import LEASE
 
 pytestmark = NEEDS_CHROMIUM
 

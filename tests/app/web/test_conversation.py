@@ -12,7 +12,7 @@ from app.web.conversation import (
     turn_html,
     welcome_html,
 )
-from tests.app.web.double import HOSTILE, legal_answer, medical_answer
+from tests.app.web.scripted import HOSTILE, legal_answer, medical_answer
 
 
 def test_citations_name_document_page_and_share(turn: Turn) -> None:

@@ -16,7 +16,9 @@ from app.web.documents import (
     status_html,
     worker_html,
 )
-from tests.app.web.double import HOSTILE, Added, Deleted, Document, Engine, Worker, library, listing
+from tests.app.web.double import Engine, Worker
+from tests.app.web.scripted import HOSTILE
+from tests.app.web.shelf import Added, Deleted, Document, library, listing
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from app.web.panel import Shown, first_shown, panel_of
 from app.web.reading import Spot
 from app.web.sheet import blocks
 from app.web.stretches import steps
-from tests.app.web.double import HEIGHT, HOSTILE, LEASE, WIDTH, DoubleService, legal_answer, medical_answer
+from tests.app.web.double import DoubleService
+from tests.app.web.scripted import HEIGHT, HOSTILE, LEASE, WIDTH, legal_answer, medical_answer
 
 SHARE = re.compile(r'at-share">([0-9.]+) %')
 PLACE = re.compile(r"left:([0-9.]+)%;top:([0-9.]+)%;width:([0-9.]+)%;height:([0-9.]+)%")

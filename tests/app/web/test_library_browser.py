@@ -7,7 +7,8 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.app.web.browsing import NEEDS_CHROMIUM, QUESTION, ask
-from tests.app.web.double import Check, Document, DoubleService
+from tests.app.web.double import Check, DoubleService
+from tests.app.web.shelf import Document
 
 pytestmark = NEEDS_CHROMIUM
 

@@ -14,7 +14,9 @@ from app.web.ordering import MOST_ASKED, Listing, Ordering, Outcome
 from app.web.scope import MOST_CHIPS, scope_html
 from app.web.server import ASSETS
 from storage.records import Wanted
-from tests.app.web.double import HOSTILE, Check, Document, DoubleService, Engine, Health, listing
+from tests.app.web.double import Check, DoubleService, Engine, Health
+from tests.app.web.scripted import HOSTILE
+from tests.app.web.shelf import Document, listing
 
 
 def act(service: DoubleService, shown: Listing, **data: object) -> Outcome:

@@ -13,7 +13,8 @@ from app.web.conversation import Turn, conversation_html
 from app.web.panel import Shown, first_shown
 from app.web.reader import Reader, ReaderParts, chosen_of, mode_of
 from app.web.reading import Spot
-from tests.app.web.double import LEASE, DoubleService, legal_answer
+from tests.app.web.double import DoubleService
+from tests.app.web.scripted import LEASE, legal_answer
 
 
 def spot_data(turn: Turn, **change: Any) -> dict[str, Any]:

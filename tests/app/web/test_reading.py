@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.answering.answer import MemoryRead, Other, StretchRead, TokenAttention
 from app.web.reading import Spot, nearest, read_over, spot_of, strength, tenths
-from tests.app.web.double import legal_answer, legal_reads
+from tests.app.web.scripted import legal_answer, legal_reads
 
 shares = st.lists(st.floats(0, 1), min_size=4, max_size=8)
 

@@ -14,7 +14,9 @@ from app.web.panel import Shown, panel_of
 from app.web.reader import left_of
 from app.web.reading import spot_of
 from app.web.thread import kept_turn, thread_of
-from tests.app.web.double import HOSTILE, DoubleService, Talk
+from tests.app.web.double import DoubleService
+from tests.app.web.scripted import HOSTILE
+from tests.app.web.talks import Talk
 
 
 @pytest.fixture
