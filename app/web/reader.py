@@ -99,15 +99,35 @@ class Reader:
         editing: int | None,
         request: gr.Request,
     ) -> Iterator[Updates]:
-        """Answer `question`; the last update holds the finished turn, which is kept.
+        """Answer `question`; the last update holds the finished turn, which is kept. One at a time in a tab.
 
         thread: the kept conversation. A question to another collection begins a new one. scope: the documents
         that alone are asked. editing: the turn in whose place it is asked, in a conversation of its own.
         """
-        question = question.strip()
-        if not question or session_of(request) in self._stops:  # the tab's last one is being answered
-            yield gr.skip()
+        question, session, stop = question.strip(), session_of(request), threading.Event()
+        if not question or self._stops.setdefault(session, stop) is not stop:
+            yield gr.skip()  # nothing to answer, or the tab's last question is still being answered
             return
+        try:
+            yield from self._answered(
+                question, collection, mode_label, conversation, thread, scope, editing, session, stop
+            )
+        finally:
+            stop.set()  # also when the browser went away in the middle
+            del self._stops[session]
+
+    def _answered(
+        self,
+        question: str,
+        collection: str | None,
+        mode_label: str,
+        conversation: Conversation,
+        thread: int | None,
+        scope: Scope,
+        editing: int | None,
+        session: str,
+        stop: threading.Event,
+    ) -> Iterator[Updates]:
         if not collection:
             yield {self._parts.live: notice_html(NO_COLLECTION, problem=True)}
             return
@@ -120,21 +140,13 @@ class Reader:
         mode = mode_of(mode_label)
         chosen = tuple(identity for identity, _ in scope) if scope and mode != "none" else None
         turn = Turn(question, collection, mode, documents=chosen)
-        stop = threading.Event()
-        session = session_of(request)
-        self._stops[session] = stop
         self._asked[session] = self._asked.get(session, 0) + 1
-        try:
-            yield self._opening(turn, len(conversation))
-            for update in self._stream(turn, conversation, stop, session):
-                if isinstance(update, Turn):
-                    turn = update
-                else:
-                    yield update
-        finally:
-            stop.set()  # also when the browser went away in the middle
-            if self._stops.get(session) is stop:
-                del self._stops[session]
+        yield self._opening(turn, len(conversation))
+        for update in self._stream(turn, conversation, stop, session):
+            if isinstance(update, Turn):
+                turn = update
+            else:
+                yield update
         turn, thread = kept_turn(self._service, turn, thread)
         yield self._closing(turn, conversation, thread)
 

@@ -163,3 +163,15 @@ def test_what_was_needed_does_not_displace_a_question_that_came_meanwhile(
 
     monkeypatch.setattr(service, "needed", while_another_is_asked)
     assert reader.weigh(last["conversation"], request) == gr.skip()  # type: ignore[arg-type]
+
+
+def test_a_tab_asks_one_question_at_a_time(service: DoubleService) -> None:
+    reader = Reader(service, ReaderParts(**{field.name: field.name for field in fields(ReaderParts)}))  # type: ignore[arg-type]
+    asked = ("How?", "Contracts", "From memories", (), None, (), None)
+    one, other = SimpleNamespace(session_hash="one"), SimpleNamespace(session_hash="other")
+    answering = reader.ask(*asked, one)  # type: ignore[arg-type]
+    next(answering)
+    assert list(reader.ask(*asked, one)) == [gr.skip()]  # type: ignore[arg-type]
+    assert len(list(reader.ask(*asked, other))) > 2  # type: ignore[arg-type]
+    answering.close()  # the browser went away
+    assert len(list(reader.ask(*asked, one))) > 2  # type: ignore[arg-type]
