@@ -6,7 +6,7 @@ Lower rooms' errors leave as AttestError.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from app.accounts.accounts import Accounts
 from app.accounts.registration import registration
-from app.answering.answer import Answer, AnswerEvent, Mode, Rect
+from app.answering.answer import Answer, AnswerEvent, Mode, Rect, Unwritten
 from app.answering.asking import Asker
 from app.answering.conversations import Conversations
 from app.errors import AttestError, NotFound, NothingToAsk, for_people
@@ -269,11 +269,12 @@ class Service:
         client: str = "",
         evidence: bool = False,
         documents: Sequence[str] | None = None,
+        unwritten: Collection[Unwritten] = (),
     ) -> Iterator[AnswerEvent]:
         """Stream an answer; `client` is who asks, since clients take turns. evidence: with `needed` measured.
 
-        documents: ask only these of the collection, older versions among them too.
-        Raises NothingToAsk, NotReady, MemoryRefused or AttestError.
+        documents: ask only these of the collection, older versions among them too. unwritten: of an answer
+        that is asked for again. Raises NothingToAsk, NotReady, MemoryRefused or AttestError.
         """
         if not question.strip():
             raise AttestError("the question is empty")
@@ -300,6 +301,7 @@ class Service:
                 client=client,
                 evidence=evidence,
                 documents=documents,
+                unwritten=unwritten,
             )
             with self._models.answering(), closing(stream):  # type: ignore[type-var]  # it is a generator
                 yield from stream

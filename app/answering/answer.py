@@ -142,10 +142,20 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Unwritten:
+    """A passage that was found before its memory was written, so that the search alone placed it."""
+
+    document_id: str
+    page: int
+    start: int
+
+
+@dataclass(frozen=True)
 class Answer:
     """claims: of an answer that cites; none where nothing is cited.
 
-    documents: those that alone were asked; None for the whole collection.
+    documents: those that alone were asked; None for the whole collection. unwritten: of the candidates; who
+    asks again without them gets the same order, whatever was written since.
     """
 
     answer: str
@@ -157,6 +167,7 @@ class Answer:
     sentences: list[SentenceMark]
     claims: list[Claim] = field(default_factory=list)
     documents: list[str] | None = None
+    unwritten: list[Unwritten] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

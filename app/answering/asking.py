@@ -7,7 +7,7 @@ tokens the last 64 ask again. Citations come from recorded reads, never from wha
 import copy
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -27,6 +27,7 @@ from app.answering.answer import (
     Timings,
     TokenEvent,
     TrimmedEvent,
+    Unwritten,
 )
 from app.answering.memories import MemorySource
 from app.answering.recalling import CANDIDATES, ordered, usable
@@ -70,10 +71,12 @@ class Found:
 class Trace:
     """What one answer used, gathered while it runs. question: its vector. Times in seconds.
 
-    documents: those that are searched; None for all of the collection.
+    documents: those that are searched; None for all of the collection. unwritten: candidates that the search
+    alone places.
     """
 
     documents: Sequence[str] | None = None
+    unwritten: set[Unwritten] = field(default_factory=set)
     question: npt.NDArray[np.float32] | None = None
     found: dict[int, Found] = field(default_factory=dict)
     reads: list[Read] = field(default_factory=list)
@@ -119,19 +122,21 @@ class Asker:
         client: str = "",
         evidence: bool = False,
         documents: Sequence[str] | None = None,
+        unwritten: Collection[Unwritten] = (),
     ) -> Iterator[AnswerEvent]:
         """Stream an answer. Raises the rooms' errors, and MemoryRefused before anything else if the model
         cannot read memories in mode "memory"; an answer that is not supported abstains instead.
 
         client: who asks; clients take turns. evidence: measure what the answer needed as well.
-        documents: those of the collection that are searched, None for all.
+        documents: those of the collection that are searched, None for all. unwritten: passages whose memories
+        are not to be looked at for the order, as when the answer was first given.
         """
         if mode == "memory" and (refusal := self._engine.info.refusal) is not None:
             raise MemoryRefused(refusal)
         if mode != "none":
             self._retrieving()  # loaded before the clock starts
         started = time.perf_counter()
-        trace = Trace(documents)
+        trace = Trace(documents, set(unwritten))
         asked = None if documents is None else list(documents)
         query = f"{history[-1][0]}\n{question}" if history else question
         found = [] if mode == "none" else self._search(query, collection, trace, self._candidates)
@@ -185,7 +190,10 @@ class Asker:
         if cited and not abstained:
             rows = [found.row for found in trace.found.values()]
             stated = claims(text.strip(), cited_texts(cited, rows), broken_off=count >= max_tokens)
-        answer = Answer(text.strip(), abstained, cited, reads, timings, description, marks, stated, asked)
+        left = sorted(trace.unwritten, key=lambda each: (each.document_id, each.page, each.start))
+        answer = Answer(
+            text.strip(), abstained, cited, reads, timings, description, marks, stated, asked, left
+        )
         yield DoneEvent(self.needed(question, collection, answer, history=history) if evidence else answer)
 
     def needed(
@@ -236,7 +244,10 @@ class Asker:
             started = time.perf_counter()
             rows, scores = [each.row for each in found], [each.hit.score for each in found]
             messages = self._messages(question, (), collection, [])
-            order = ordered(self._engine, self.memories, messages, rows, scores)
+            places = {row.id: Unwritten(row.document_id, row.page, row.start) for row in rows}
+            keyed = self.memories.written([row for row in rows if places[row.id] not in trace.unwritten])
+            trace.unwritten.update(places[key] for key in places.keys() - {each.key for each in keyed})
+            order = ordered(self._engine, keyed, messages, rows, scores)
             found = [found[i] for i in order[:MEMORIES_PER_CHUNK]]
             trace.retrieve += time.perf_counter() - started
         trace.found = {each.row.id: each for each in found}

@@ -16,9 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from app.answering.memories import MemorySource
 from engine import recall
-from engine.protocol import Engine, Message
+from engine.protocol import Engine, KeyedMemory, Message
 from engine.recall import Heads
 from storage.records import ReferenceRow
 
@@ -29,17 +28,19 @@ _FLAT = 1e-6  # deviations below it tell nothing
 
 def ordered(
     engine: Engine,
-    memories: MemorySource,
+    keyed: Sequence[KeyedMemory],
     messages: Sequence[Message],
     rows: Sequence[ReferenceRow],
     scores: Sequence[float],
 ) -> list[int]:
-    """Indices of `rows`, best first. scores: the search's own. messages: the prompt without documents."""
+    """Indices of `rows`, best first. scores: the search's own. messages: the prompt without documents.
+
+    keyed: memories of those rows that have one, by the row's id.
+    """
     found = np.array(scores, dtype=np.float64)
     combined = standard(found)
     heads = usable(engine)
-    keyed = memories.written(rows) if heads and len(rows) > 1 else []
-    if keyed:
+    if heads and keyed and len(rows) > 1:
         queries = engine.queries(messages)
         held = [each.memory for each in keyed]
         drawn = recall.scores(queries, held, engine.format.layers, heads)

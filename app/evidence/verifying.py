@@ -100,6 +100,7 @@ def _asked_again(service: Service, record: Record) -> Answer:
         history=record.history,
         max_tokens=record.max_tokens,
         documents=left,
+        unwritten=record.answer.unwritten,
     ):
         if isinstance(event, DoneEvent):
             return event.answer

@@ -167,7 +167,7 @@ def with_the_model(searched: Searched) -> Iterator[tuple[str, Callable[[int], li
 
     def recalled(i: int) -> list[int]:
         messages, rows, scores = searched.candidates(i)
-        return [rows[at].id for at in ordered(engine, memories, messages, rows, scores)]
+        return [rows[at].id for at in ordered(engine, memories.written(rows), messages, rows, scores)]
 
     def read(i: int) -> list[int]:
         messages, rows, scores = searched.candidates(i)

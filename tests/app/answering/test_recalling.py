@@ -9,6 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from app.answering.recalling import CANDIDATES, WEIGHT, ordered, standard
+from app.evidence.record import read_record
+from app.evidence.report import report_of
+from app.evidence.verifying import verify
 from app.models import Models
 from app.service import Service
 from app.settings import Retrieval, Settings
@@ -38,16 +41,6 @@ class Looking(FakeEngine):
 
 
 @dataclass
-class Shelf:
-    """A source of memories that holds those of some references: one key each, of one number."""
-
-    keys: dict[int, float]
-
-    def written(self, rows: Sequence[KeyedMemory]) -> list[KeyedMemory]:
-        return [KeyedMemory(row.id, _memory(self.keys[row.id])) for row in rows if row.id in self.keys]  # type: ignore[attr-defined]
-
-
-@dataclass
 class Row:
     id: int
 
@@ -60,7 +53,8 @@ def _memory(key: float) -> ExplicitMemory:
 
 def order(engine: FakeEngine, shelf: dict[int, float], scores: list[float]) -> list[int]:
     rows = [Row(number) for number in range(len(scores))]
-    return ordered(engine, Shelf(shelf), [Message("user", "?")], rows, scores)  # type: ignore[arg-type]
+    written = [KeyedMemory(number, _memory(key)) for number, key in shelf.items()]
+    return ordered(engine, written, [Message("user", "?")], rows, scores)  # type: ignore[arg-type]
 
 
 def test_the_order_is_the_slow_obvious_one() -> None:
@@ -129,7 +123,7 @@ def test_an_answer_reads_what_the_model_looks_for(
     rows = {row.id: row for row in service.store.references.get(by_search)}
     found = ordered(
         engine,
-        service.asker().memories,
+        service.asker().memories.written(list(rows.values())),
         [Message("user", CLAUSE)],
         [rows[key] for key in by_search],
         [hit.score for hit in hits],
@@ -139,3 +133,22 @@ def test_an_answer_reads_what_the_model_looks_for(
     assert all(rows[key].document_name == "long.txt" for key in read)
     again = answer(service, CLAUSE, max_tokens=4)
     assert {m.reference_id for m in again.reads[0].memories} == read
+
+
+def test_an_answer_from_before_memories_were_written_can_be_had_again(
+    service: Service, retrieval: Retrieval, tmp_path: Path
+) -> None:
+    (tmp_path / "long.txt").write_text(LONG)
+    add(service, tmp_path / "long.txt", memories=False)
+    first = answer(service, CLAUSE, max_tokens=4)
+    service.asker().write_ahead(CLAUSE, "default")
+    later = answer(service, CLAUSE, max_tokens=4)
+    read, anew = ({m.reference_id for m in each.reads[0].memories} for each in (first, later))
+    assert (read != anew) is (retrieval == "recall")
+    assert bool(first.unwritten) is (retrieval == "recall")
+    assert later.unwritten == []
+    kept = service.conversations.keep(None, CLAUSE, "default", first, mode="memory", max_tokens=4)
+    record = read_record(report_of(service, kept.id).encode())
+    verdict = verify(service, record)
+    assert verdict.ok, verdict.reasons
+    assert not verify(service, replace(record, answer=replace(later, engine=first.engine))).reasons
