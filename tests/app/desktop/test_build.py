@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.desktop.build import folder, interpreter, packages
 
 from app.desktop import toolkit
+from app.desktop.build import folder, interpreter, packages
 from app.errors import AttestError
 from tests.app.conftest import LEASE, QUESTION
 from tests.conftest import ROOT
