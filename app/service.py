@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from app.accounts.accounts import Accounts
 from app.accounts.registration import registration
-from app.answering.answer import Answer, AnswerEvent, Mode, Rect, Unwritten
+from app.answering.answer import Answer, AnswerEvent, Mode, Rect
 from app.answering.asking import Asker
 from app.answering.conversations import Conversations
 from app.errors import AttestError, NotFound, NothingToAsk, for_people
@@ -269,7 +269,7 @@ class Service:
         client: str = "",
         evidence: bool = False,
         documents: Sequence[str] | None = None,
-        unwritten: Collection[Unwritten] = (),
+        unwritten: Collection[int] = (),
     ) -> Iterator[AnswerEvent]:
         """Stream an answer; `client` is who asks, since clients take turns. evidence: with `needed` measured.
 

@@ -142,20 +142,12 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Unwritten:
-    """A passage that was found before its memory was written, so that the search alone placed it."""
-
-    document_id: str
-    page: int
-    start: int
-
-
-@dataclass(frozen=True)
 class Answer:
     """claims: of an answer that cites; none where nothing is cited.
 
-    documents: those that alone were asked; None for the whole collection. unwritten: of the candidates; who
-    asks again without them gets the same order, whatever was written since.
+    documents: those that alone were asked; None for the whole collection. unwritten: ids of the candidates
+    that had no memory yet, so that the search alone placed them; asked again without them, the order is the
+    same.
     """
 
     answer: str
@@ -167,7 +159,7 @@ class Answer:
     sentences: list[SentenceMark]
     claims: list[Claim] = field(default_factory=list)
     documents: list[str] | None = None
-    unwritten: list[Unwritten] = field(default_factory=list)
+    unwritten: list[int] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -27,7 +27,6 @@ from app.answering.answer import (
     Timings,
     TokenEvent,
     TrimmedEvent,
-    Unwritten,
 )
 from app.answering.memories import MemorySource
 from app.answering.recalling import CANDIDATES, ordered, usable
@@ -71,12 +70,12 @@ class Found:
 class Trace:
     """What one answer used, gathered while it runs. question: its vector. Times in seconds.
 
-    documents: those that are searched; None for all of the collection. unwritten: candidates that the search
-    alone places.
+    documents: those that are searched; None for all of the collection. unwritten: ids of candidates that the
+    search alone places.
     """
 
     documents: Sequence[str] | None = None
-    unwritten: set[Unwritten] = field(default_factory=set)
+    unwritten: set[int] = field(default_factory=set)
     question: npt.NDArray[np.float32] | None = None
     found: dict[int, Found] = field(default_factory=dict)
     reads: list[Read] = field(default_factory=list)
@@ -122,14 +121,14 @@ class Asker:
         client: str = "",
         evidence: bool = False,
         documents: Sequence[str] | None = None,
-        unwritten: Collection[Unwritten] = (),
+        unwritten: Collection[int] = (),
     ) -> Iterator[AnswerEvent]:
         """Stream an answer. Raises the rooms' errors, and MemoryRefused before anything else if the model
         cannot read memories in mode "memory"; an answer that is not supported abstains instead.
 
         client: who asks; clients take turns. evidence: measure what the answer needed as well.
-        documents: those of the collection that are searched, None for all. unwritten: passages whose memories
-        are not to be looked at for the order, as when the answer was first given.
+        documents: those of the collection that are searched, None for all. unwritten: ids of
+        references whose memories are not to be looked at for the order, as when the answer was first given.
         """
         if mode == "memory" and (refusal := self._engine.info.refusal) is not None:
             raise MemoryRefused(refusal)
@@ -190,7 +189,7 @@ class Asker:
         if cited and not abstained:
             rows = [found.row for found in trace.found.values()]
             stated = claims(text.strip(), cited_texts(cited, rows), broken_off=count >= max_tokens)
-        left = sorted(trace.unwritten, key=lambda each: (each.document_id, each.page, each.start))
+        left = sorted(trace.unwritten)
         answer = Answer(
             text.strip(), abstained, cited, reads, timings, description, marks, stated, asked, left
         )
@@ -244,9 +243,8 @@ class Asker:
             started = time.perf_counter()
             rows, scores = [each.row for each in found], [each.hit.score for each in found]
             messages = self._messages(question, (), collection, [])
-            places = {row.id: Unwritten(row.document_id, row.page, row.start) for row in rows}
-            keyed = self.memories.written([row for row in rows if places[row.id] not in trace.unwritten])
-            trace.unwritten.update(places[key] for key in places.keys() - {each.key for each in keyed})
+            keyed = self.memories.written([row for row in rows if row.id not in trace.unwritten])
+            trace.unwritten |= {row.id for row in rows} - {each.key for each in keyed}
             order = ordered(self._engine, keyed, messages, rows, scores)
             found = [found[i] for i in order[:MEMORIES_PER_CHUNK]]
             trace.retrieve += time.perf_counter() - started
