@@ -11,7 +11,7 @@ is to be checked.
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.answering.answer import Citation, Claim, ClaimKind
 from app.evidence.dates import Date, dates
@@ -61,6 +61,13 @@ def claims(answer: str, passages: Mapping[int, str], *, broken_off: bool = False
     passages: by citation number, the text with its headings and its document's name. broken_off: the answer
     ended because it was long enough, so that its last word may be half of one, and states nothing.
     """
+    kept = [at for at, character in enumerate(answer) if not _is_soft_hyphen(answer, at)]
+    if len(kept) < len(answer):  # looked up without them, and found where they stand
+        joined = "".join(answer[at] for at in kept)
+        return [
+            replace(each, start=kept[each.start], end=kept[each.end - 1] + 1)
+            for each in claims(joined, passages, broken_off=broken_off)
+        ]
     sources = {n: _source(text) for n, text in passages.items()}
     found: list[Claim] = []
 
@@ -121,10 +128,17 @@ def _free(start: int, end: int, taken: list[tuple[int, int]]) -> bool:
     return not any(start < b and a < end for a, b in taken)
 
 
+def _is_soft_hyphen(text: str, at: int) -> bool:
+    """One that joins a word, and does not break it at the end of a line."""
+    return text[at] == "\u00ad" and text[at + 1 : at + 2] != "\n"
+
+
 def _source(text: str) -> _Source:
+    text = "".join(character for at, character in enumerate(text) if not _is_soft_hyphen(text, at))
     days = dates(text)
     found = quantities(text, [(day.start, day.end) for day in days])
-    return _Source(text, spelt(text), days, in_ranges(found, text))
+    # a hyphen at a line's end may join a word or belong to it: both spellings are there
+    return _Source(text, spelt(text) + spelt(text.replace("\n", " ")), days, in_ranges(found, text))
 
 
 def _where(sources: Mapping[int, _Source], *parts: str) -> list[int]:

@@ -160,6 +160,14 @@ def test_symbols_that_are_spelt_in_letters_join_no_word() -> None:
     assert [each.citations for each in claims("It is B7.", passage)] == [[1]]
 
 
+def test_soft_hyphens_are_no_part_of_what_is_looked_up() -> None:
+    passage = {1: "The amount is 12\u00ad000 dollars under form A0\u00ad0."}
+    stated = "It is 12000 dollars, form A\u00ad00."
+    found = claims(stated, passage)
+    assert [each.citations for each in found] == [[1], [1]]
+    assert stated[found[1].start : found[1].end] == "A\u00ad00"
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_looked_up_in_itself_and_found(text: str) -> None:
     for each in claims(text, {1: text}):
