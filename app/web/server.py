@@ -6,11 +6,13 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
-from starlette.routing import BaseRoute
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Route
 
 from app.accounts.acting import for_whoever_asks
 from app.web.assets import asset_route
@@ -24,6 +26,7 @@ from app.web.tabs import Tabs
 from ingest.limits import DEFAULT_LIMITS
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "web"
+SCRIPTS = ("asking.js", "attest.js")  # beside the page's
 
 
 def build_app(
@@ -64,11 +67,8 @@ def build_app(
     app.include_router(file_routes(seen))
     app.router.routes.append(asset_route())
 
-    @app.get("/page/attest.js", include_in_schema=False)
-    def script() -> FileResponse:
-        return FileResponse(
-            ASSETS / "attest.js", media_type="text/javascript", headers={"Cache-Control": "no-cache"}
-        )
+    for script in SCRIPTS:
+        app.router.routes.append(Route(f"/page/{script}", partial(_script, script)))
 
     @app.get("/favicon.ico", include_in_schema=False)
     def icon() -> FileResponse:
@@ -107,8 +107,12 @@ def _mount_page(app: FastAPI, service: Service, tabs: Tabs, largest_file: int) -
         show_error=False,
         theme=reading_room(),
         css_paths=[ASSETS / "attest.css"],
-        head='<script src="/page/attest.js" defer></script>',
+        head="".join(f'<script src="/page/{script}" defer></script>' for script in SCRIPTS),
     )
+
+
+async def _script(name: str, _: Request) -> FileResponse:
+    return FileResponse(ASSETS / name, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 
 
 def _in_a_loop(build: Callable[[], None]) -> None:

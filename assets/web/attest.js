@@ -322,13 +322,3 @@
     attributeFilter: ["data-key", "data-n", "data-thread", "data-picks"],
   });
 })();
-
-// A session ends by itself; what the page asks then is refused, and the way in is shown.
-(() => {
-  const ask = window.fetch;
-  window.fetch = async (...given) => {
-    const reply = await ask(...given);
-    if (reply.status === 401) location.assign("/sign-in");
-    return reply;
-  };
-})();

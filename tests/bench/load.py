@@ -38,6 +38,7 @@ import numpy as np
 import psutil
 
 from app.web.library import IDLE_SECONDS
+from app.web.server import SCRIPTS
 from tests.app.web.browsing import CHROMIUM, chromium
 from tests.bench.tabs import Events, Figures, Tab
 from tests.conftest import ROOT
@@ -191,9 +192,8 @@ def loaded_by_a_browser(address: str) -> list[str]:
         page.on("request", lambda request: paths.append(request.url.removeprefix(address)))
         page.goto(address)
         page.wait_for_selector("#at-documents li")
-    return [
-        path for path in paths if path.startswith(("/assets/", "/static/", "/theme.css", "/page/attest.js"))
-    ]
+    scripts = tuple(f"/page/{script}" for script in SCRIPTS)
+    return [path for path in paths if path.startswith(("/assets/", "/static/", "/theme.css", *scripts))]
 
 
 def fill(home: Path) -> None:
