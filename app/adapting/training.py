@@ -18,6 +18,7 @@ from app.measuring.questions import Context, read_contexts, read_questions
 from app.profiles import PROFILES
 from app.settings import Settings
 from engine.format import MemoryFormat
+from engine.registry import resolve
 
 if TYPE_CHECKING:
     from app.adapting.lessons import Asked
@@ -177,7 +178,7 @@ def export(settings: Settings, folder: Path, out: Path, kind: Literal["merged", 
     from engine.llama import lora
     from engine.llama.model import LlamaModel
 
-    source = loading.resolve(settings.model)
+    source = resolve(settings.model)
     if source.kind != "gguf" or source.path is None:
         raise AttestError(f"{source.name} is not a GGUF file; export the adapter merged")
     adapter.check(loading.file_hash(source.path))

@@ -30,7 +30,7 @@ from engine.llama import lora
 from engine.llama.context import Context, Run
 from engine.llama.merging import changed, rewrite
 from engine.llama.model import LlamaModel
-from engine.registry import DEFAULT_MODEL
+from engine.registry import DEFAULT_MODEL, resolve
 from tests.engine import tiny_adapter
 
 TEXTS = (
@@ -98,7 +98,7 @@ def decode_seconds(context: Context, ids: list[int]) -> float:
 
 
 def compare(name: str, folder: Path | None, cache: Path) -> dict[str, Any]:
-    file = loading.resolve(name).path
+    file = resolve(name).path
     assert file is not None
     untouched = LlamaModel(file)
     base = loading.load(name, dtype=torch.float32, device="cpu", cache=cache)

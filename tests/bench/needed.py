@@ -39,7 +39,7 @@ from engine.llama.merging import merged
 from engine.llama.model import LlamaModel
 from engine.opening import ReferenceWriter
 from engine.protocol import GenerateOptions, KeyedMemory, Message, Token
-from engine.registry import DEFAULT_MODEL
+from engine.registry import DEFAULT_MODEL, resolve
 from storage.store import Store
 
 
@@ -157,7 +157,7 @@ def as_asked(engine: LlamaEngine, home: Path, count: int, seed: int) -> dict[str
 def one_thread() -> LlamaEngine:
     """The default model as `engine.opening` has it, on one thread."""
     cache = Path(tempfile.gettempdir()) / "attest-models"
-    adapter, path = chosen("auto", DEFAULT_MODEL), loading.resolve(DEFAULT_MODEL).path
+    adapter, path = chosen("auto", DEFAULT_MODEL), resolve(DEFAULT_MODEL).path
     assert adapter is not None
     assert path is not None
     weights = loading.file_hash(path)
