@@ -9,13 +9,16 @@ from app.doctor import Check, checks_of
 from app.errors import for_people
 from app.library.views import EngineStatus
 from app.service import Service
+from engine.registry import installed
 
 
 @dataclass(frozen=True)
 class Health:
     """home: the folder of the store. memories, memory_bytes: of all banks. free: on the store's disk.
 
-    audited: what reading every memory found, None where that was not asked for.
+    lacking: passages that the model has no memory of yet; None until it is loaded, or if it writes none.
+    models: names of those that are here and known by name. audited: what reading every memory found, None
+    where that was not asked for.
     """
 
     version: str
@@ -29,6 +32,8 @@ class Health:
     memory_bytes: int
     free: int
     workers: int
+    lacking: int | None
+    models: Sequence[str]
     checks: Sequence[Check]
     audited: Sequence[str] | None = None
 
@@ -58,6 +63,8 @@ def health_of(service: Service, *, thorough: bool = False) -> Health:
         sum(bank.bytes for bank in banks),
         shutil.disk_usage(service.settings.home).free,
         workers,
+        _lacking(service),
+        installed(),
         _checks(service, workers),
         _audited(service) if thorough else None,
     )
@@ -70,6 +77,16 @@ def _checks(service: Service, workers: int) -> list[Check]:
         replace(check, state="warning", message=lacking) if check.name == "worker" and not workers else check
         for check in checks_of(service)
     ]
+
+
+def _lacking(service: Service) -> int | None:
+    if not service.engine_status().ready:
+        return None
+    engine = service.engine()
+    if engine.info.refusal is not None:
+        return None
+    with for_people():
+        return sum(service.store.references.documents_without_memory(engine.fingerprint.id).values())
 
 
 def _audited(service: Service) -> list[str]:

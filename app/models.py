@@ -5,7 +5,7 @@ Knows nothing of users: what an answer may read is decided by the store that it 
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.answering.asking import Asker
@@ -18,16 +18,21 @@ from storage.store import Store
 
 log = logging.getLogger(__name__)
 
+FINISH_SECONDS = 120.0  # for answers that have begun, when their model gives way to another
+
 
 class Models:
     """Safe to share between threads.
 
     store: where memories are kept. shared: use the engine of whichever process of this user has it loaded,
-    else be that process. Without it the model is loaded here in any case.
+    else be that process. Without it the model is loaded here in any case. after: called before anything is
+    loaded; it ends what these models take the place of.
     """
 
-    def __init__(self, settings: Settings, store: Store, *, shared: bool) -> None:
-        self._settings, self._store = settings, store
+    def __init__(
+        self, settings: Settings, store: Store, *, shared: bool, after: Callable[[], None] | None = None
+    ) -> None:
+        self._settings, self._store, self._after = settings, store, after
         self._choice = Choice(
             settings.home,
             settings.model,
@@ -45,6 +50,13 @@ class Models:
         self._asker: Asker | None = None
         self._failure: str | None = None
         self._answering = 0
+        self._answered = threading.Condition()
+
+    def finish(self) -> None:
+        """Close once the answers that have begun are given, or their time is up."""
+        with self._answered:
+            self._answered.wait_for(lambda: self._answering == 0, FINISH_SECONDS)
+        self.close()
 
     def close(self) -> None:
         if self._shared is not None:
@@ -114,13 +126,14 @@ class Models:
     @contextmanager
     def answering(self) -> Iterator[None]:
         """Around an answer that somebody waits for."""
-        with self._lock:
+        with self._answered:
             self._answering += 1
         try:
             yield
         finally:
-            with self._lock:
+            with self._answered:
                 self._answering -= 1
+                self._answered.notify_all()
 
     @property
     def idle(self) -> bool:
@@ -137,6 +150,9 @@ class Models:
             self._asker.memories.forget()
 
     def _load_engine(self) -> Engine:
+        if self._after is not None:
+            self._after()
+            self._after = None
         if self._shared is None:
             return self._choice.load_engine()
         log.info("%s answers", self._shared.info.model)  # asking for its name waits until it can

@@ -8,17 +8,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from app.accounts.accounts import Accounts
 from app.accounts.registration import registration
 from app.answering.answer import Answer, AnswerEvent, Mode, Rect
 from app.answering.asking import Asker
 from app.answering.conversations import Conversations
-from app.errors import AttestError, NotFound, NothingToAsk, for_people
+from app.errors import AttestError, NotFound, NothingToAsk, NotReady, for_people
 from app.evidence.attribution import passage_rectangles
 from app.evidence.citing import Presented, present
 from app.library.adding import Added, add_file
@@ -35,7 +35,7 @@ from app.library.views import (
 )
 from app.models import Models
 from app.profiles import profile as known_profile
-from app.settings import Settings
+from app.settings import Settings, with_model
 from engine.protocol import Embedder, Engine
 from ingest.document import DRAWN
 from ingest.render import render_page
@@ -60,6 +60,28 @@ if TYPE_CHECKING:
 MOST_VIEWS = 256  # of users, that are kept ready
 
 
+class Workers(Protocol):
+    """Those that a service has beside it; see `app.supervisor`."""
+
+    def start(self, settings: Settings) -> None: ...
+
+    def end(self) -> None: ...
+
+
+@dataclass
+class Chosen:
+    """What answers, for every view of a service: exchanged when another model is chosen.
+
+    workers: which write memories with the same model; None where the process has none. loading: ends when the
+    model that was chosen last is loaded.
+    """
+
+    settings: Settings
+    models: Models
+    workers: Workers | None = None
+    loading: threading.Thread | None = None
+
+
 class Service:
     """Safe to share between threads; one per process and home.
 
@@ -68,12 +90,12 @@ class Service:
     """
 
     def __init__(self, settings: Settings, *, shared: bool = True) -> None:
-        self.settings = settings
         with for_people():
             self._see(Store.open(settings.home))
+        self._shared = shared
+        self._chosen = Chosen(settings, Models(settings, self.store, shared=shared))
         self.accounts = Accounts(self.store)
         self.provider = self._find_provider()
-        self._models = Models(settings, self.store, shared=shared)
         self._pace = Pace()
         self._views: OrderedDict[tuple[int | None, str, str], Self] = OrderedDict()
         self._lock = threading.Lock()
@@ -107,7 +129,7 @@ class Service:
 
     def _seen_by(self, viewer: Viewer) -> Self:
         seen = type(self).__new__(type(self))  # not a copy: what `_see` does not bind must not be there
-        seen.settings, seen._models, seen._pace = self.settings, self._models, self._pace
+        seen._chosen, seen._pace = self._chosen, self._pace
         seen._see(self.store.seen_by(viewer))
         return seen
 
@@ -121,6 +143,50 @@ class Service:
         self.store.close()
 
     # -- models
+
+    @property
+    def settings(self) -> Settings:
+        return self._chosen.settings
+
+    @property
+    def _models(self) -> Models:
+        return self._chosen.models
+
+    def work_with(self, workers: Workers) -> None:
+        """From now on these write with the model that is chosen here."""
+        self._chosen.workers = workers
+
+    def use_model(self, model: str) -> threading.Thread:
+        """Answer with another model from now on and after every later start; loading it goes on in a thread.
+
+        Answers that have begun are finished by the model before, then the workers go over, too. Memories that
+        the model lacks are written when they are first read, or by `app.library.upkeep.rebuild`.
+        Raises NotAllowed to users, NotReady while one is being loaded, and as `app.settings.with_model`.
+        """
+        with for_people():
+            self.store.viewer.must_be_local()
+        with self._lock, for_people():
+            if self._chosen.loading is not None and self._chosen.loading.is_alive():
+                raise NotReady(f"{self.settings.model} is still being loaded; try again in a moment")
+            settings = with_model(self.settings, model)
+            before, workers = self._models, self._chosen.workers
+
+            def end() -> None:
+                if workers is not None:
+                    workers.end()  # first, or they would take the model before over, to go on with it
+                before.finish()
+
+            models = Models(settings, self.store, shared=self._shared, after=end)
+            self._chosen.settings, self._chosen.models = settings, models
+
+            def load() -> None:
+                models.warm().join()
+                if workers is not None:
+                    workers.start(settings)
+
+            self._chosen.loading = threading.Thread(target=load, daemon=True)
+            self._chosen.loading.start()
+            return self._chosen.loading
 
     def models(self) -> tuple[Engine, Embedder]:
         """The engine and the embedder, loaded on first use. Raises NotReady if they cannot be."""
@@ -289,9 +355,9 @@ class Service:
                     mode=mode,
                     characters=len(question),
                 )
-        asker = self.asker()
-        with for_people():
-            stream = asker.ask(
+        models = self._models
+        with models.answering(), for_people():
+            stream = models.asker(self.store).ask(
                 question,
                 collection,
                 mode=mode,
@@ -303,7 +369,7 @@ class Service:
                 documents=documents,
                 unwritten=unwritten,
             )
-            with self._models.answering(), closing(stream):  # type: ignore[type-var]  # it is a generator
+            with closing(stream):  # type: ignore[type-var]  # it is a generator
                 yield from stream
 
     def idle(self) -> bool:
@@ -317,9 +383,9 @@ class Service:
         read no memories. References that were deleted since are missing from what it reads. Raises NotReady
         or AttestError.
         """
-        asker = self.asker()
-        with for_people():
-            return asker.needed(question, collection, answer, history=history)
+        models = self._models
+        with models.answering(), for_people():
+            return models.asker(self.store).needed(question, collection, answer, history=history)
 
     def present(self, answer: Answer, collection: str) -> Presented:
         """The answer as people see it: adjacent citations as one, with pin cites in the collection's form."""
@@ -410,6 +476,14 @@ class Service:
         from app.health import health_of
 
         return health_of(self, thorough=thorough)
+
+    def write_memories(self) -> int:
+        """Have the memories written that the model lacks; of how many documents. Raises as `rebuild`."""
+        from app.library.upkeep import rebuild
+
+        with for_people():
+            self.store.viewer.must_be_local()
+        return rebuild(self).queued
 
     def ratings(self) -> bytes:
         """Rated answers as two files that `attest eval` takes, in one archive."""

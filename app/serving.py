@@ -52,7 +52,8 @@ def serve(
         app = build_app(service, routes=api_routes(service), allowed_hosts=allowed)
         sys.setswitchinterval(SWITCH_SECONDS)
         service.warm()
-        with Supervisor(settings, workers):
+        with Supervisor(settings, workers) as supervisor:
+            service.work_with(supervisor)
             shown = f"[{host}]" if ":" in host else host
             click.echo(f"Attest is ready at http://{shown}:{port}", err=True)
             # a tab asks every few seconds, and need not connect anew each time

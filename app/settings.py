@@ -25,15 +25,16 @@ For signing in at a provider (`app.accounts.registration`), all empty:
 
 import os
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import platformdirs
+import tomlkit
 
 from app.errors import AttestError
 from engine.opening import BACKENDS, Backend
-from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL, Quantisation
+from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL, Quantisation, resolve
 
 Retrieval = Literal["recall", "search"]
 
@@ -90,3 +91,36 @@ def load() -> Settings:
     if values.get("retrieval", "recall") not in get_args(Retrieval):
         raise AttestError(f"retrieval is {values['retrieval']!r}; give recall or search")
     return Settings(home=home, **values)  # type: ignore[arg-type]  # checked above
+
+
+def with_model(chosen: Settings, model: str) -> Settings:
+    """`chosen` with another language model, which is written to settings.toml and so counts at every start.
+
+    An adapter that was named by its folder belongs to the model before, and gives way to "auto".
+    Raises AttestError if the model is not on this machine, if the environment names another, or if the file
+    cannot be written; EngineError if `model` is no name of one.
+    """
+    if fixed := os.environ.get("ATTEST_MODEL"):
+        raise AttestError(f"ATTEST_MODEL says that the model is {fixed}; start without it to choose another")
+    model = model.strip()
+    if model != "fake":
+        source = resolve(model)
+        if source.path is None:
+            raise AttestError(
+                f"{model} would have to be fetched from a hub, which nothing here does by itself; give a "
+                "GGUF file or a folder on this machine"
+            )
+        model = source.name if source.name == model else str(source.path.absolute())
+    changed = {"model": model}
+    if chosen.adapter not in ("auto", "none"):
+        changed["adapter"] = "auto"
+    file = chosen.home / "settings.toml"
+    try:
+        written = tomlkit.parse(file.read_text(encoding="utf-8")) if file.exists() else tomlkit.document()
+        written.update(changed)
+        partial = file.with_suffix(".part")
+        partial.write_text(tomlkit.dumps(written), encoding="utf-8")
+        partial.replace(file)
+    except (OSError, UnicodeDecodeError, tomlkit.exceptions.TOMLKitError) as error:
+        raise AttestError(f"{file} cannot be changed ({error}); correct it or remove it") from error
+    return replace(chosen, **changed)  # type: ignore[arg-type]  # all of them are texts

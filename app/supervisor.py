@@ -103,20 +103,54 @@ class Supervisor:
     """Runs `count` workers while it is open. Use as a context manager."""
 
     def __init__(self, settings: Settings, count: int = 1) -> None:
-        self._command = worker_command(settings)
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._keep, daemon=True) for _ in range(count)]
+        self._settings, self._count = settings, count
+        self._crew: _Crew | None = None
+        self._closed = False
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self.start(self._settings)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with self._lock:
+            self._closed = True
+        self.end()
+
+    @property
+    def pids(self) -> list[int]:
+        with self._lock:
+            return self._crew.pids if self._crew else []
+
+    def start(self, settings: Settings) -> None:
+        """Workers with these settings, unless some run already or this is closed."""
+        with self._lock:
+            if self._crew is None and not self._closed:
+                self._crew = _Crew(worker_command(settings), self._count)
+
+    def end(self) -> None:
+        """End the workers; what they had begun is given back, to be done by the next."""
+        with self._lock:
+            crew, self._crew = self._crew, None
+        if crew is not None:
+            crew.end()
+
+
+class _Crew:
+    """Workers of one command, from now until `end`."""
+
+    def __init__(self, command: list[str], count: int) -> None:
+        self._command = command
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._threads = [threading.Thread(target=self._keep, daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
         self._stop.set()
         with self._lock:
             running = list(self._running)

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import logging
+import struct
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -231,6 +232,7 @@ def _from_pretrained(where: str, **arguments: Any) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     quiet_transformers()
+    named = str(Path(where, arguments["gguf_file"])) if "gguf_file" in arguments else where
     of_tokenizer = {k: v for k, v in arguments.items() if k in ("gguf_file", "local_files_only")}
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **of_tokenizer)
@@ -238,12 +240,12 @@ def _from_pretrained(where: str, **arguments: Any) -> tuple[Any, Any]:
         model = AutoModelForCausalLM.from_pretrained(where, **arguments, **weights)
     except (OSError, RuntimeError) as error:
         raise ModelNotFound(
-            f"{where} could not be loaded ({str(error).splitlines()[0]}); check the path, or allow the "
+            f"{named} could not be loaded ({str(error).splitlines()[0]}); check the path, or allow the "
             "download of a hub id"
         ) from error
-    except (ValueError, KeyError, TypeError, ImportError) as error:
+    except (ValueError, LookupError, TypeError, ImportError, struct.error) as error:
         raise ModelUnsupported(
-            f"{where}: transformers cannot load this model ({str(error).splitlines()[0]})"
+            f"{named}: transformers cannot load this model ({str(error).splitlines()[0]})"
         ) from error
     return model, tokenizer
 

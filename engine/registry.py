@@ -87,6 +87,15 @@ def resolve(name: str) -> ModelSource:
     )
 
 
+def installed() -> list[str]:
+    """Names of the language models whose packages are here."""
+    return [
+        model.name
+        for model in REGISTERED.values()
+        if model.kind == "language model" and model.path() is not None
+    ]
+
+
 def adapter_folder(setting: str, model: str) -> Path | None:
     """Where the adapter of a setting lies, there or not: "auto", "none" or a folder. None for none."""
     if setting not in ("auto", "none"):

@@ -30,7 +30,7 @@ from app.answering.answer import (
 )
 from app.answering.memories import MemorySource
 from app.answering.recalling import CANDIDATES, ordered, usable
-from app.errors import MemoryRefused
+from app.errors import AttestError, MemoryRefused
 from app.evidence.attribution import citations, nearest_passages, sentence_marks, stretch_read
 from app.evidence.needing import as_read, with_needed
 from app.evidence.supported import cited_texts, claims
@@ -198,9 +198,17 @@ class Asker:
     def needed(
         self, question: str, collection: str, answer: Answer, *, history: Sequence[tuple[str, str]] = ()
     ) -> Answer:
-        """The same answer with `needed` filled in; as it is if it read no memories."""
+        """The same answer with `needed` filled in; as it is if it read no memories.
+
+        Raises AttestError if another model, adapter or format gave it.
+        """
         if not answer.reads:
             return answer
+        if answer.engine.fingerprint != self._fingerprint:
+            raise AttestError(
+                f"this answer was given by {answer.engine.model} as it was then; ask again to measure what "
+                f"{self._engine.info.model} answers"
+            )
 
         def memories(ids: Sequence[int]) -> list[KeyedMemory]:
             return self.memories.get(self._store.references.get(ids))

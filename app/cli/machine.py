@@ -51,6 +51,23 @@ def models_list(as_json: bool) -> None:
     show({"models": rows}, as_json, lines)
 
 
+@models.command("use")
+@click.argument("model")
+@as_json
+def models_use(model: str, as_json: bool) -> None:
+    """Answer with another model from the next start on.
+
+    MODEL is one that is known by name, a GGUF file, or a folder of safetensors on this machine.
+    """
+    with for_people():
+        chosen = settings_of.with_model(settings_of.load(), model)
+    lines = [
+        f"{chosen.model} answers from the next start on",
+        "memories belong to the model that wrote them: `attest memories rebuild` writes all of this one's",
+    ]
+    show({"model": chosen.model, "adapter": chosen.adapter}, as_json, lines)
+
+
 def _adapters(chosen: settings_of.Settings) -> list[dict[str, Any]]:
     """Rows of those that come with models, and of the one in use if it is another."""
     from engine.registry import REGISTERED, adapter_folder

@@ -90,7 +90,8 @@ class Desktop:
             if self._closed.is_set():
                 return
             service.warm()
-            with Supervisor(self._settings), listening(door) as port:
+            with Supervisor(self._settings) as supervisor, listening(door) as port:
+                service.work_with(supervisor)
                 self._instance.announce(port, door.knock_secret)
                 self._window.go(f"http://127.0.0.1:{port}{door.entrance}")
                 self._closed.wait()

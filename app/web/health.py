@@ -4,6 +4,7 @@ Pure functions from values to strings; everything is escaped.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 from app.library.forecast import size
@@ -21,7 +22,18 @@ NAMES = {
 }
 
 
-def health_html(health: HealthView, at: int) -> str:
+@dataclass(frozen=True)
+class Said:
+    """What came of the last click in the sheet; nothing where it is empty."""
+
+    words: str
+    problem: bool = False
+
+
+NOTHING = Said("")
+
+
+def health_html(health: HealthView, at: int, said: Said = NOTHING) -> str:
     """at: makes each sheet another one, so that it opens again."""
     problems = [check for check in health.checks if check.state != "ok"]
     rest = [check for check in health.checks if check.state == "ok"]
@@ -29,11 +41,18 @@ def health_html(health: HealthView, at: int) -> str:
         f'<dialog class="at-dialog at-health" data-opens data-at="{at}" aria-label="Settings and health">'
         '<div class="at-dialog-head"><h2>Settings and health</h2>'
         '<button type="button" class="at-quiet" data-local="close">Close</button></div>'
-        f"{_verdict(problems)}{_engine(health)}{_kept(health)}{_audit(health)}"
+        f"{_said(said)}{_verdict(problems)}{_engine(health)}{_kept(health)}{_audit(health)}"
         f'<details class="at-health-rest"><summary>What else was checked</summary>{_list(rest)}</details>'
         f'<p class="at-note">Attest {escape(health.version)} · settings are in <code>settings.toml</code> in '
         "the folder above; they count from the next start.</p></dialog>"
     )
+
+
+def _said(said: Said) -> str:
+    if not said.words:
+        return ""
+    look, role = ("at-error", "alert") if said.problem else ("at-health-good", "status")
+    return f'<p class="{look}" role="{role}">{escape(said.words)}</p>'
 
 
 def _verdict(problems: Sequence[CheckView]) -> str:
@@ -64,7 +83,7 @@ def _in_words(message: str) -> str:
 def _engine(health: HealthView) -> str:
     engine = health.engine
     if not engine.ready:
-        return _section("Answers", [("Model", engine.model), ("State", engine.message)])
+        return _section("Answers", [("Model", engine.model), ("State", engine.message)], _choice(health))
     rows = [
         ("Model", engine.model + ("" if engine.quantisation == "none" else f", {engine.quantisation}")),
         ("Adapter", engine.adapter or "none"),
@@ -72,12 +91,33 @@ def _engine(health: HealthView) -> str:
         ("Because", engine.device_reason),
         ("Finds passages with", health.embedder),
     ]
-    note = (
-        "Another model: set <code>ATTEST_MODEL</code> or <code>model</code> in the settings, start again, "
-        "and run <code>attest memories rebuild</code>, since memories belong to the model that wrote them. "
-        "<code>attest models list</code> names those that are here."
+    return _section("Answers", rows, _choice(health) + _lacking(health))
+
+
+def _choice(health: HealthView) -> str:
+    """For another model: one that is known by name, or any that lies on this machine."""
+    names = "".join(f'<option value="{escape(name)}"></option>' for name in health.models)
+    return (
+        '<details class="at-model"><summary>Use another model</summary>'
+        '<div class="at-form at-dialog-form"><label>Name, GGUF file, or folder of safetensors on this machine'
+        f'<input class="at-field" type="text" list="at-models" maxlength="4096" autocomplete="off"></label>'
+        f'<datalist id="at-models">{names}</datalist>'
+        '<div class="at-dialog-buttons"><button type="button" class="at-button at-primary"'
+        ' data-act="use-model">Use it</button></div>'
+        '<p class="at-note">Memories belong to the model that wrote them: those of the model before stay on '
+        "disk, and the new one writes its own when a passage is first read, or all at once from here.</p>"
+        "</div></details>"
     )
-    return _section("Answers", rows, note)
+
+
+def _lacking(health: HealthView) -> str:
+    if not health.lacking:
+        return ""
+    passages = "1 passage has" if health.lacking == 1 else f"{health.lacking:,} passages have"
+    return (
+        f'<p class="at-note">{passages} no memory of this model yet; it is written when it is first read. '
+        '<button type="button" class="at-button" data-act="write-memories">Write all now</button></p>'
+    )
 
 
 def _kept(health: HealthView) -> str:
@@ -110,7 +150,6 @@ def _audit(health: HealthView) -> str:
     )
 
 
-def _section(title: str, rows: Sequence[tuple[str, str]], note: str = "") -> str:
+def _section(title: str, rows: Sequence[tuple[str, str]], below: str = "") -> str:
     items = "".join(f"<dt>{label}</dt><dd>{escape(value)}</dd>" for label, value in rows if value)
-    below = f'<p class="at-note">{note}</p>' if note else ""
     return f'<section><h3>{title}</h3><dl class="at-takes">{items}</dl>{below}</section>'

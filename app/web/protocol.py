@@ -228,6 +228,14 @@ class Service(Protocol):
         """thorough: every memory is read."""
         ...
 
+    def use_model(self, model: str) -> object:
+        """Answer with another one from now on; it is loaded while this returns."""
+        ...
+
+    def write_memories(self) -> int:
+        """Have those written that the model lacks; of how many documents."""
+        ...
+
     def ratings(self) -> bytes:
         """Rated answers as files that `attest eval` takes, in one archive."""
         ...

@@ -81,3 +81,25 @@ def test_every_setting_is_documented(home: Path) -> None:
     assert settings.__doc__ is not None
     for field in ("home", *settings.load().__dict__):
         assert f"ATTEST_{field.upper()}" in settings.__doc__
+
+
+def test_another_model_is_written_beside_what_stands_in_the_file(file: Path, tmp_path: Path) -> None:
+    model = tmp_path / "other.gguf"
+    model.touch()
+    file.write_text('# ours\ndevice = "cpu"  # no card here\nadapter = "/somewhere/reader"\nmodel = "one"\n')
+    before = settings.load()
+    after = settings.with_model(before, str(model))
+    assert (after.model, after.adapter, after.device) == (str(model), "auto", "cpu")
+    assert settings.load() == after
+    text = file.read_text()
+    assert text.startswith('# ours\ndevice = "cpu"  # no card here\n')
+    assert settings.with_model(after, "smollm2-135m-instruct").model == "smollm2-135m-instruct"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_file_that_cannot_be_read_is_not_replaced(home: Path) -> None:
+    home.mkdir()
+    (home / "settings.toml").write_text("model = \n")
+    with pytest.raises(AttestError, match=r"settings.toml cannot be changed .*; correct it or remove it"):
+        settings.with_model(Settings(home), "smollm2-135m-instruct")
+    assert (home / "settings.toml").read_text() == "model = \n"

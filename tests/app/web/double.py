@@ -92,6 +92,8 @@ class Health:
     memory_bytes: int = 88_000_000
     free: int = 68_000_000_000
     workers: int = 1
+    lacking: int | None = 0
+    models: Sequence[str] = ("smollm2-135m-instruct",)
 
 
 class DoubleService:
@@ -123,6 +125,7 @@ class DoubleService:
         self.scopes: list[list[str] | None] = []  # what each question was asked of
         self.checks = [Check("disk", "ok", "68000000000 bytes free")]
         self.audited: list[str] = []
+        self.lacking = 0
 
     def as_user(self, viewer: Viewer) -> Self:
         return self
@@ -167,7 +170,16 @@ class DoubleService:
         return [self.delete_document(each.document_id) for each in self.of(name)]
 
     def health(self, *, thorough: bool = False) -> Health:
-        return Health(self.engine, self.checks, self.audited if thorough else None)
+        return Health(self.engine, self.checks, self.audited if thorough else None, lacking=self.lacking)
+
+    def use_model(self, model: str) -> None:
+        if not model.strip():
+            raise AttestError("no model ''")
+        self.engine = replace(self.engine, model=model, ready=False, message=f"loading the model {model}")
+
+    def write_memories(self) -> int:
+        self.lacking = 0
+        return 3
 
     def ratings(self) -> bytes:
         return b"PK rated"

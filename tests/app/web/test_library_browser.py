@@ -224,6 +224,28 @@ def test_the_sheet_of_health_says_what_is_wrong(
     expect(page.locator("dialog[open]")).to_have_count(0)
 
 
+def test_another_model_is_chosen_and_its_memories_are_written(
+    service: DoubleService, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    service.lacking = 1380
+    page = visit()
+    page.click("text=Health")
+    sheet = page.locator("dialog[open]")
+    expect(sheet).to_contain_text("1,380 passages have no memory of this model yet")
+    page.click("dialog >> text=Write all now")
+    expect(sheet.locator("[role=status]").first).to_contain_text("of 3 documents are being written")
+    expect(sheet).not_to_contain_text("no memory of this model")
+    page.click("dialog summary >> text=Use another model")
+    page.screenshot(path=tmp_path / "model.png")
+    page.press("dialog .at-field", "Enter")
+    expect(sheet.locator("[role=alert]")).to_have_text("no model ''")
+    page.click("dialog summary >> text=Use another model")
+    page.fill("dialog .at-field", "/models/larger.gguf")
+    page.press("dialog .at-field", "Enter")
+    expect(sheet).to_contain_text("the line at the top says when it answers")
+    expect(page.locator(".at-status")).to_contain_text("loading the model /models/larger.gguf")
+
+
 def test_keys_do_what_their_sheet_says(service: DoubleService, visit: Callable[..., Page]) -> None:
     page = visit()
     ask(page, "How can it be ended?")
