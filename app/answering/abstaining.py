@@ -2,9 +2,12 @@
 
 A logistic regression over what retrieval knows by then, fitted on questions that a library answers and on
 questions that it does not: clauses that a contract lacks, questions written to look answerable, and questions
-about documents that are not there. It costs no pass of a model. Its weights lie in `assets/abstention`, one
-file for each embedder, with what they were fitted on; `python -m tests.bench.abstention` fits and measures
-them. Without a file for the embedder in use the cosine alone decides.
+about documents that are not there. Who asks one contract asks "Which law governs?"; who asks a library has to
+say which contract, and shares more words with its passages. So some signals weigh otherwise the more
+documents are asked, and plain questions to few documents are fitted beside the others. It costs no pass of a
+model. Its weights lie in `assets/abstention`, one file for each embedder, with what they were fitted on;
+`python -m tests.bench.abstention` fits and measures them. Without a file for the embedder in use the cosine
+alone decides.
 
 It knows nothing of the language model. That may still decline in its own words, as an adapted one has learnt
 to; its probability of doing so, and the attention on memories, were measured and add nothing (docs/log.md).
@@ -28,6 +31,8 @@ ABSTENTION = "The documents in this collection do not answer this question."
 # nothing retrieved is about the question. tests/bench/support.py prints the figures.
 SUPPORTED_COSINE = 0.4
 
+BY_DOCUMENTS = ("cosine", "coverage", "words")
+
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -40,13 +45,14 @@ class Retrieved(Protocol):
     def hit(self) -> Hit: ...
 
 
-def signals(question: str, found: Sequence[Retrieved]) -> dict[str, float]:
-    """What retrieval knows of `question`. Nothing found is all zeros.
+def signals(question: str, found: Sequence[Retrieved], documents: int) -> dict[str, float]:
+    """What retrieval knows of `question`, asked of so many documents. Nothing found is zeros.
 
     cosine: of the best passage. gap: from it to the mean of the others. coverage: most of the question's
     words that one passage holds, with its document's name and headings; 0..1. phrases: the same for
     neighbouring words. bm25: best score by words, per word of the question. both: 1 if one passage is first
-    by meaning and by words. words: how many the question has.
+    by meaning and by words. words: how many the question has. documents: the logarithm of how many are asked;
+    by it, three of the others once more.
     """
     asked = [stem for word in terms(question) for stem in stems(word)]
     pairs = _pairs(question)
@@ -54,7 +60,7 @@ def signals(question: str, found: Sequence[Retrieved]) -> dict[str, float]:
     others = cosines[1:] or [0.0]
     texts = [" | ".join((each.row.document_name, *each.row.heading_path, each.row.text)) for each in found]
     words = [set(stems(text)) for text in texts]
-    return {
+    known = {
         "cosine": cosines[0] if cosines else 0.0,
         "gap": cosines[0] - sum(others) / len(others) if cosines else 0.0,
         "coverage": max((_share(set(asked), held) for held in words), default=0.0),
@@ -62,7 +68,9 @@ def signals(question: str, found: Sequence[Retrieved]) -> dict[str, float]:
         "bm25": max((each.hit.bm25 or 0.0 for each in found), default=0.0) / max(1, len(asked)),
         "both": float(any(each.hit.dense_rank == each.hit.lexical_rank == 1 for each in found)),
         "words": float(len(asked)),
+        "documents": math.log(max(1, documents)),
     }
+    return known | {f"{name} by documents": known[name] * known["documents"] for name in BY_DOCUMENTS}
 
 
 @dataclass(frozen=True)
@@ -92,13 +100,15 @@ class Calibration:
         return 1 / (1 + math.exp(-total))
 
 
-def declined(question: str, found: Sequence[Retrieved], calibration: Calibration | None) -> bool:
-    """Whether to say that the documents do not answer, rather than to ask the model."""
+def declined(
+    question: str, found: Sequence[Retrieved], documents: int, calibration: Calibration | None
+) -> bool:
+    """Whether to say that the documents, so many, do not answer, rather than to ask the model."""
     if not found:
         return True
     if calibration is None:
         return not any((each.hit.cosine or 0.0) >= SUPPORTED_COSINE for each in found)
-    return calibration.unanswered(signals(question, found)) >= calibration.threshold
+    return calibration.unanswered(signals(question, found, documents)) >= calibration.threshold
 
 
 def _share(wanted: set[Any], held: set[Any]) -> float:

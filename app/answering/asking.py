@@ -140,8 +140,7 @@ class Asker:
         query = f"{history[-1][0]}\n{question}" if history else question
         found = [] if mode == "none" else self._search(query, collection, trace, self._candidates)
         description = self._describe(mode)
-        # by what the search itself put first, which the calibration knows
-        if mode != "none" and declined(query, found[:MEMORIES_PER_CHUNK], self._calibration):
+        if mode != "none" and self._declines(query, found, collection, asked):
             passages = nearest_passages(self._store, [each.row for each in found[:MEMORIES_PER_CHUNK]])
             timings = Timings(trace.retrieve * 1e3, 0.0, (time.perf_counter() - started) * 1e3, 0.0, 0)
             yield TokenEvent(ABSTENTION)
@@ -239,6 +238,13 @@ class Asker:
                 self._embedder = self._load_embedder()
                 self._calibration = Calibration.of(self._embedder.name)
             return self._embedder, self._store.search(self._embedder.name, self._embedder.dimension)
+
+    def _declines(
+        self, query: str, found: list[Found], collection: str, documents: Sequence[str] | None
+    ) -> bool:
+        """By what the search itself put first, which the calibration knows."""
+        count = self._store.documents.count(collection) if documents is None else len(documents)
+        return declined(query, found[:MEMORIES_PER_CHUNK], count, self._calibration)
 
     @property
     def _candidates(self) -> int:

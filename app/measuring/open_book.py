@@ -93,7 +93,11 @@ class Library:
 
     def document_id(self, question: Question) -> str:
         """Of the document that the question's context became."""
-        return self._documents[question.context_id].id
+        return self.document(question.context_id)
+
+    def document(self, context_id: str) -> str:
+        """The id of what a context became."""
+        return self._documents[context_id].id
 
     def holding(self, question: Question) -> list[int]:
         """Ids of the references that overlap the place of a right answer."""

@@ -3,17 +3,20 @@
 What `assets/abstention/<embedder>.json` rests on. The search is the product's, over a library of all contexts
 of a side (tests/bench/abstention_set.py); the model neither orders what was found nor answers, so what it
 declines itself comes on top.
-Kinds of questions weigh alike in the fit, and so do the data sets of answerable ones. The threshold is the
-one with the highest mean of the three balanced accuracies, in cross-validation by context, among those that
-answer at least `ANSWERED` of the answerable questions: to refuse those is the worse mistake.
+Kinds of questions weigh alike in the fit, and so do the data sets of answerable ones; plain questions to few
+documents (tests/bench/plain_set.py) are kinds and data sets, too. The threshold is the one with the highest
+mean of the three balanced accuracies in the library, in cross-validation by context, among those that answer
+at least `ANSWERED` of the answerable questions, and of the plain ones in the mean of their groups: to refuse
+those is the worse mistake.
 
     python -m tests.bench.abstention --data ../shared/data --home FOLDER            # measures what is there
     python -m tests.bench.abstention --data ../shared/data --home FOLDER --fit      # fits it anew first
 
 A JSON line each for the calibration side, `assets/eval`, and the held-out side: `answered`, the share of the
 answerable questions, and for each kind of the others the share `declined` with its balanced accuracy against
-all answerable questions, and against those of its own data sets; `auc` of every signal for each kind. FOLDER
-keeps the libraries, which take minutes to make, for the next time.
+all answerable questions, and against those of its own data sets; `plain`, the share of each of their groups
+that is answered, of unanswerable ones by mistake; `auc` of every signal for each kind. FOLDER keeps the
+libraries, which take minutes to make, for the next time.
 """
 
 import argparse
@@ -44,9 +47,10 @@ from engine.protocol import Engine
 from engine.registry import DEFAULT_MODEL
 from storage.store import Store
 from tests.bench.abstention_set import FIT, MEASURE, draw
-from tests.bench.eval_set import ABSENT
+from tests.bench.eval_set import ABSENT, Drawn
+from tests.bench.plain_set import PLAIN, plain
 
-ANSWERED = 0.9
+ANSWERED = 0.85
 FOLDS = 5
 SEED = 7
 KINDS = ("SQuAD-2.0", "CUAD_v1", "absent")
@@ -55,7 +59,7 @@ STRENGTH = 0.3  # inverse of the regularisation
 
 @dataclass(frozen=True)
 class Judged:
-    """One question. kind: None if it is answerable."""
+    """One question. kind: None if it is answerable. plain: asked of few documents."""
 
     question: Question
     signals: dict[str, float]
@@ -66,22 +70,36 @@ class Judged:
             return None
         return "absent" if self.question.dataset.endswith(ABSENT) else self.question.dataset
 
+    @property
+    def plain(self) -> bool:
+        return self.question.dataset.startswith(PLAIN)
+
 
 def asked(
     home: Path, questions: Sequence[Question], contexts: dict[str, Context], engine: Engine
 ) -> list[Judged]:
-    """What retrieval knows of each question, in a library of the contexts."""
+    """What retrieval knows of each question, in a library of the contexts, and of plain ones made of them."""
     embedder = SentenceEmbedder()
     home.mkdir(parents=True, exist_ok=True)
     with Store.open(home) as store:
-        Library(store, engine, embedder, contexts.values(), lambda line: print(line, file=sys.stderr))
+        library = Library(
+            store, engine, embedder, contexts.values(), lambda line: print(line, file=sys.stderr)
+        )
         search = store.search(embedder.name, embedder.dimension)
+        drawn = Drawn(list(questions), contexts)
+        wanted = [(question, None) for question in questions]
+        wanted += [(each.question, each.contexts) for each in plain(drawn, SEED)]
+        vectors = embedder.embed([question.text for question, _ in wanted])
         judged = []
-        for question, vector in zip(questions, embedder.embed([q.text for q in questions]), strict=True):
-            hits = search.hybrid(question.text, vector, COLLECTION, k=MEMORIES_PER_CHUNK)
+        for (question, among), vector in zip(wanted, vectors, strict=True):
+            documents = None if among is None else [library.document(context) for context in among]
+            hits = search.hybrid(
+                question.text, vector, COLLECTION, document_ids=documents, k=MEMORIES_PER_CHUNK
+            )
             rows = {row.id: row for row in store.references.get([hit.reference_id for hit in hits])}
             found = [Found(rows[hit.reference_id], hit) for hit in hits]
-            judged.append(Judged(question, signals(question.text, found)))
+            count = len(contexts) if among is None else len(among)
+            judged.append(Judged(question, signals(question.text, found, count)))
     return judged
 
 
@@ -116,15 +134,21 @@ def fit(judged: Sequence[Judged], embedder: str) -> dict[str, Any]:
 def balance(judged: Sequence[Judged]) -> npt.NDArray[np.float64]:
     """Answerable and not, kinds, and data sets of answerable questions: each the same in sum."""
     groups = [each.kind or f"answerable {each.question.dataset}" for each in judged]
-    of_side = {side: len({g for g in groups if (g in KINDS) == side}) for side in (True, False)}
-    return np.array([len(judged) / 2 / of_side[g in KINDS] / groups.count(g) for g in groups])
+    sides = [each.kind is None for each in judged]
+    of_side = {side: len({g for g, of in zip(groups, sides, strict=True) if of == side}) for side in sides}
+    return np.array(
+        [len(judged) / 2 / of_side[of] / groups.count(g) for g, of in zip(groups, sides, strict=True)]
+    )
 
 
 def best_threshold(judged: Sequence[Judged], unanswered: npt.NDArray[np.float64]) -> float:
     def worth(threshold: float) -> float:
         found = figures(judged, unanswered, threshold)
         mean = float(np.mean([found["kinds"][kind]["balanced_accuracy"] for kind in KINDS]))
-        return mean if found["answered"] >= ANSWERED else mean - 1
+        answerable = {each.question.dataset for each in judged if each.plain and each.kind is None}
+        plainly = [share for group, share in found["plain"].items() if group in answerable]
+        enough = found["answered"] >= ANSWERED and float(np.mean(plainly or [1.0])) >= ANSWERED
+        return mean if enough else mean - 1
 
     return max((round(float(t), 3) for t in np.arange(0.05, 0.96, 0.005)), key=worth)
 
@@ -133,7 +157,7 @@ def figures(
     judged: Sequence[Judged], unanswered: npt.NDArray[np.float64], threshold: float
 ) -> dict[str, Any]:
     gone = unanswered >= threshold
-    answerable = np.array([each.kind is None for each in judged])
+    answerable = np.array([each.kind is None and not each.plain for each in judged])
     answered = float((~gone[answerable]).mean())
     kinds = {}
     for kind in KINDS:
@@ -148,7 +172,16 @@ def figures(
             "against_own": round((declined + float((~gone[same]).mean())) / 2, 3),
             "auc": auc(unanswered[of_kind], unanswered[same]),
         }
-    return {"answerable": int(answerable.sum()), "answered": round(answered, 3), "kinds": kinds}
+    groups = {each.question.dataset: [] for each in judged if each.plain}
+    for each, declined_here in zip(judged, gone, strict=True):
+        if each.plain:
+            groups[each.question.dataset].append(not declined_here)
+    return {
+        "answerable": int(answerable.sum()),
+        "answered": round(answered, 3),
+        "kinds": kinds,
+        "plain": {group: round(float(np.mean(answers)), 3) for group, answers in sorted(groups.items())},
+    }
 
 
 def by_signal(judged: Sequence[Judged]) -> dict[str, dict[str, float]]:

@@ -32,7 +32,7 @@ OTHER = found("Keep the tablets away from children.", 0.05, name="Label.xml")
 
 
 def test_signals_of_a_passage_that_answers_and_of_one_that_does_not() -> None:
-    right, wrong = signals(QUESTION, [RIGHT, OTHER]), signals(QUESTION, [OTHER])
+    right, wrong = signals(QUESTION, [RIGHT, OTHER], 9), signals(QUESTION, [OTHER], 9)
     assert right["cosine"] == 0.8
     assert right["gap"] == pytest.approx(0.75)
     assert right["coverage"] == 1.0  # ends is end
@@ -46,28 +46,39 @@ def test_signals_of_a_passage_that_answers_and_of_one_that_does_not() -> None:
 def test_signals_are_always_numbers() -> None:
     for question in ("", "?", "the of", QUESTION):
         for passages in ([], [found("", None)], [RIGHT, found("x", None)]):
-            assert all(math.isfinite(value) for value in signals(question, passages).values())
+            for count in (0, 1, 10_000):
+                assert all(math.isfinite(value) for value in signals(question, passages, count).values())
 
 
 def test_the_carried_calibration_knows_the_signals_and_tells_the_two_apart() -> None:
     carried = Calibration.of(DEFAULT_EMBEDDER)
     assert carried is not None
-    assert set(carried.weights) == set(signals(QUESTION, []))
+    assert set(carried.weights) == set(signals(QUESTION, [], 1))
     assert 0 < carried.threshold < 1
-    assert declined(QUESTION, [OTHER], carried)
-    assert not declined(QUESTION, [RIGHT, OTHER], carried)
-    assert declined(QUESTION, [], carried)
+    assert declined(QUESTION, [OTHER], 9, carried)
+    assert not declined(QUESTION, [RIGHT, OTHER], 9, carried)
+    assert declined(QUESTION, [], 9, carried)
     never, always = replace(carried, threshold=1.1), replace(carried, threshold=0.0)
-    assert not declined(QUESTION, [OTHER], never)
-    assert declined(QUESTION, [RIGHT], always)
+    assert not declined(QUESTION, [OTHER], 9, never)
+    assert declined(QUESTION, [RIGHT], 9, always)
 
 
 def test_a_closer_passage_is_never_more_reason_to_decline() -> None:
     carried = Calibration.of(DEFAULT_EMBEDDER)
     assert carried is not None
-    ranked = [carried.unanswered(signals(QUESTION, [replace(RIGHT, hit=replace(RIGHT.hit, cosine=c))]))
-              for c in (0.1, 0.4, 0.7)]  # fmt: skip
-    assert ranked == sorted(ranked, reverse=True)
+    for count in (1, 10, 10_000):
+        ranked = [
+            carried.unanswered(signals(QUESTION, [replace(RIGHT, hit=replace(RIGHT.hit, cosine=c))], count))
+            for c in (0.1, 0.4, 0.7)
+        ]
+        assert ranked == sorted(ranked, reverse=True)
+
+
+def test_a_plain_question_is_for_few_documents() -> None:
+    carried = Calibration.of(DEFAULT_EMBEDDER)
+    clause = [found("This agreement is governed by the laws of Maine.", 0.45, first=True)]
+    assert not declined("Which law governs?", clause, 1, carried)
+    assert declined("Which law governs?", clause, 500, carried)
 
 
 def test_what_was_fitted_says_on_what_and_how_well() -> None:
@@ -80,6 +91,6 @@ def test_what_was_fitted_says_on_what_and_how_well() -> None:
 def test_another_embedder_is_judged_by_its_cosine() -> None:
     assert Calibration.of("fake") is None
     assert Calibration.of("../" + DEFAULT_EMBEDDER) is None
-    assert declined(QUESTION, [found("x", SUPPORTED_COSINE - 0.01)], None)
-    assert not declined(QUESTION, [found("x", SUPPORTED_COSINE)], None)
-    assert declined(QUESTION, [found("x", None)], None)
+    assert declined(QUESTION, [found("x", SUPPORTED_COSINE - 0.01)], 9, None)
+    assert not declined(QUESTION, [found("x", SUPPORTED_COSINE)], 9, None)
+    assert declined(QUESTION, [found("x", None)], 9, None)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from app.measuring.questions import Answered, Question
+from app.measuring.questions import Answered, Context, Question
 from tests.bench.abstention import Judged, auc, balance, best_threshold, figures
 from tests.bench.abstention_set import FIT, MEASURE, called, carried, draw
+from tests.bench.eval_set import Drawn
+from tests.bench.plain_set import AMONG, plain
 
 
 def test_both_sides_are_drawn_from_their_own_contexts(shared_data: Path) -> None:
@@ -60,3 +62,53 @@ def test_kinds_weigh_alike() -> None:
     weights = balance(SIDE)
     gone = np.array([each.kind is not None for each in SIDE])
     assert weights[gone].sum() == weights[~gone].sum() == len(SIDE) / 2
+
+
+def test_plain_questions_name_nothing_and_are_asked_of_few() -> None:
+    def context(key: str) -> Context:
+        return Context(key, key, f"text of {key}")
+
+    def question(key: str, text: str, dataset: str, *, answers: bool = True) -> Question:
+        return Question(key, text, (Answered("x", 0),) if answers else (), f"c-{key}", dataset)
+
+    drawn = Drawn(
+        [
+            question("law", "In the Acme lease: Which law governs?", "CUAD_v1"),
+            question("cap", "In the Bolt lease: Is there a cap?", "CUAD_v1", answers=False),
+            question("gout", "What are the symptoms of Gout ?", "MedQuAD"),
+            question("gone", "In the Gone lease: Who signed?", "CUAD_v1/absent-document", answers=False),
+        ],
+        {f"c-{key}": context(f"c-{key}") for key in ("law", "cap", "gout")},
+    )
+    all_made = plain(drawn, 7)
+    made = {(each.question.dataset, each.question.text): each for each in all_made}
+    for group, text, count, answerable in (
+        ("contract", "Which law governs?", 1, True),
+        ("contract, 3", "Which law governs?", 3, True),
+        ("clause that is not there", "Is there a cap?", 1, False),
+        ("disease", "What are the symptoms?", 1, True),
+        ("one of MedQuAD", "What are the symptoms of Gout ?", 1, True),
+    ):
+        each = made[f"plain: {group}", text]
+        assert (len(each.contexts), bool(each.question.answers)) == (count, answerable)
+        assert each.question.context_id == each.contexts[0]
+    beside = [each for each in all_made if each.question.dataset == "plain: beside the point"]
+    assert len(beside) == 3
+    assert not any(each.question.answers or "lease" in each.question.text for each in beside)
+    assert not any("Gone" in text or "Acme" in text for _, text in made)
+    assert len(all_made) == 2 + len(AMONG) + 2 + 3
+
+
+def test_plain_questions_stand_beside_those_of_the_library() -> None:
+    side = [
+        *SIDE,
+        *(judged("plain: contract", True, cosine) for cosine in (0.5, 0.6)),
+        *(judged("plain: clause that is not there", False, cosine) for cosine in (0.1, 0.3)),
+    ]
+    unanswered = np.array([1 - each.signals["cosine"] for each in side])
+    found = figures(side, unanswered, 0.45)
+    assert found["answerable"] == 9
+    assert found["plain"] == {"plain: clause that is not there": 0.0, "plain: contract": 0.5}
+    assert 0.5 < best_threshold(side, unanswered) <= 0.8
+    weights = balance(side)
+    assert weights[-1] == weights[-2] == len(side) / 2 / 4 / 2
