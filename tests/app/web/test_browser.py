@@ -35,7 +35,7 @@ def test_from_a_suggested_question_to_the_marked_page(
     page.click(".at-suggestion >> nth=1")
     expect(page.locator("#at-past .at-source")).to_have_count(3)
     assert service.asked[0][:3] == (
-        "How can this be ended, and with how much notice?",
+        "How can the agreement be terminated, and with how much notice?",
         "Contracts",
         "memory",
     )
