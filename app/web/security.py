@@ -62,18 +62,22 @@ class Guard:
     """ASGI middleware that holds the rules above.
 
     hosts: accepted names of the Host header, without port; "*" accepts all (behind a proxy that checks).
+    first_script: its address; it runs before all others of the page at /, which are Gradio's.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str] = LOOPBACK_HOSTS) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Sequence[str] = LOOPBACK_HOSTS, first_script: str | None = None
+    ) -> None:
         self.app = app
         self.hosts = {host.lower() for host in hosts}
+        self.first_script = first_script
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        dressed = _Dresser(send)
+        dressed = _Dresser(send, self.first_script if scope["path"] == "/" else None)
         if "*" not in self.hosts and host_name(headers.get("host", "")) not in self.hosts:
             refusal = _refusal(scope, "This address is not served here.", 400)
             await refusal(scope, receive, dressed.send)
@@ -95,8 +99,9 @@ class Guard:
 class _Dresser:
     """Adds headers to one response; holds back an HTML body until its scripts carry the nonce."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, first_script: str | None) -> None:
         self._send = send
+        self._first = "" if first_script is None else f'<script src="{first_script}"></script>'
         self._start: Message | None = None
         self._body = b""
 
@@ -119,7 +124,8 @@ class _Dresser:
 
     async def _send_page(self, start: Message) -> None:
         nonce = secrets.token_urlsafe(18)
-        body = _SCRIPT.sub(b'<script nonce="%s"' % nonce.encode(), self._body)
+        body = self._body.replace(b"<head>", b"<head>" + self._first.encode(), 1)
+        body = _SCRIPT.sub(b'<script nonce="%s"' % nonce.encode(), body)
         headers = MutableHeaders(scope=start)
         headers["Content-Security-Policy"] = page_policy(nonce)
         headers["Cache-Control"] = "no-store"

@@ -26,7 +26,7 @@ from app.web.tabs import Tabs
 from ingest.limits import DEFAULT_LIMITS
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "web"
-SCRIPTS = ("asking.js", "attest.js")  # beside the page's
+SCRIPTS = ("asking.js", "attest.js")  # before all others of the page, and after them
 
 
 def build_app(
@@ -76,7 +76,7 @@ def build_app(
 
     _in_a_loop(lambda: _mount_page(app, seen, tabs, largest_file))
     app.add_middleware(Door, accounts=service.accounts, tabs=tabs)
-    app.add_middleware(Guard, hosts=tuple(allowed_hosts))
+    app.add_middleware(Guard, hosts=tuple(allowed_hosts), first_script=f"/page/{SCRIPTS[0]}")
     return app
 
 
@@ -107,7 +107,7 @@ def _mount_page(app: FastAPI, service: Service, tabs: Tabs, largest_file: int) -
         show_error=False,
         theme=reading_room(),
         css_paths=[ASSETS / "attest.css"],
-        head="".join(f'<script src="/page/{script}" defer></script>' for script in SCRIPTS),
+        head=f'<script src="/page/{SCRIPTS[1]}" defer></script>',
     )
 
 

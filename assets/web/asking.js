@@ -1,4 +1,4 @@
-/* All that the page asks of the server goes through here, for two reasons.
+/* All that the page asks of the server goes through here, for two reasons. Runs before any other script.
 
    A session ends by itself; what the page asks then is refused, and the way in is shown.
 
@@ -49,18 +49,20 @@
     }
   }
 
-  /* One stream of the server's, to its end. */
+  /* One stream of the server's, to its very end: for one that is left the server forgets what is due. */
   async function readOne() {
     const reply = await ask(source.clone());
     if (!reply.ok) throw new Error(`no results: ${reply.status}`);
+    let ended = false;
     for await (const message of messages(reply.body)) {
       const {msg, event_id: event} = JSON.parse(message.slice(message.indexOf("{")));
-      if (msg === "close_stream") return;
+      ended = msg === "close_stream";
+      if (ended) continue;
       if (msg === "process_completed" && !due.delete(event)) early.add(event);
       if (msg === "unexpected_error") due.clear();
       results.enqueue(new TextEncoder().encode(`${message}\n\n`));
     }
-    throw new Error("the results broke off");
+    if (!ended) throw new Error("the results broke off");
   }
 
   async function* messages(body) {
