@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from app.accounts.accounts import Accounts
 from app.accounts.registration import registration
+from app.accounts.sharing import Sharing
 from app.answering.answer import Answer, AnswerEvent, Mode, Rect
 from app.answering.asking import Asker
 from app.answering.conversations import Conversations
@@ -113,6 +114,7 @@ class Service:
         self.store = store
         self.conversations = Conversations(store)
         self.shelves = Shelves(store)
+        self.sharing = Sharing(store)
 
     def as_user(self, viewer: Viewer) -> Self:
         """The same service as `viewer` may see it. It is not to be closed."""

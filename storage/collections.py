@@ -124,7 +124,8 @@ def collection_id_of(connection: sa.Connection, name: str, viewer: Viewer, least
         raise _missing(name)
     if connection.execute(query.where(viewer.collections(Collection.id, least))).first() is None:
         raise NotAllowed(
-            f"you may read collection {name!r}, but this takes the role {least!r}; ask who administers Attest"
+            f"you may read collection {name!r}, but this takes the role {least!r}; ask its owner, or who "
+            "administers Attest"
         )
     return found
 

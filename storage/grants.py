@@ -5,8 +5,9 @@ view of the store (`Store.seen_by`) cannot return what was not granted, whicheve
 not seen is not there (NotFound); what is seen and may not be changed raises NotAllowed.
 
 A reader sees a collection, its documents and their jobs; an editor also adds and deletes documents; an owner
-also deletes the collection. A document is seen through any collection that holds it. Conversations and
-answers are seen by the user who asked, as long as their collection is.
+also renames and deletes the collection, and says who else may use it (`storage.sharing`). A document is seen
+through any collection that holds it. Conversations and answers are seen by the user who asked, as long as
+their collection is.
 """
 
 from dataclasses import dataclass, field

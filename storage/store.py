@@ -40,6 +40,7 @@ from storage.references import References
 from storage.removal import Remover
 from storage.search import Search
 from storage.sessions import Sessions
+from storage.sharing import Sharing
 from storage.sources import Sources
 from storage.trail import Trail
 from storage.upgrade import upgrade
@@ -65,6 +66,7 @@ class Store:
         self.documents = Documents(database, viewer, trail, originals, self.pages, self._remover)
         self.listing = Listing(database, viewer)
         self.placing = Placing(database, viewer, trail)
+        self.sharing = Sharing(database, viewer, trail)
         self.references = References(database, viewer, self._remover)
         self.images = PageImages(database, viewer, home / "pages")
         self.conversations = Conversations(database, viewer, self._remover)

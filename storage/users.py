@@ -1,4 +1,4 @@
-"""Users and what was granted to them. Without any, whoever reaches the page or the API sees everything.
+"""Users, with what was granted to them. Without any, whoever reaches the page or the API sees everything.
 
 A password comes here as a hash that somebody else made. Names and addresses are compared as they are given:
 whoever calls makes them one form first.
@@ -14,10 +14,9 @@ from sqlalchemy.exc import IntegrityError
 
 from storage import epochs
 from storage.codec import clean
-from storage.collections import collection_id_of
 from storage.database import Database
 from storage.errors import NotAllowed, UserExists, UserNotFound
-from storage.grants import LOCAL, ROLES, Role
+from storage.grants import ROLES, Role
 from storage.removal import Remover
 from storage.schema import ApiKey, Collection, Conversation, Grant, Session, User
 from storage.trail import Trail
@@ -47,7 +46,7 @@ class Inherited:
 
 
 class Users:
-    """The tables of users and grants."""
+    """The table of users."""
 
     def __init__(self, database: Database, trail: Trail, remover: Remover) -> None:
         self._database = database
@@ -119,24 +118,6 @@ class Users:
                 return None
             return _rows(connection, User.subject == subject)[0]
 
-    def grant(self, name: str, collection: str, role: Role) -> None:
-        """In place of the role that the user has there. Raises UserNotFound, CollectionNotFound."""
-        with self._database.write() as connection:
-            where = self._place(connection, name, collection)
-            connection.execute(sa.delete(Grant).filter_by(**where))
-            connection.execute(sa.insert(Grant).values(**where, role=role))
-            epochs.visibility_changed(connection)
-            self._trail.add(connection, "granted", **_as_details(where), role=role)
-
-    def revoke(self, name: str, collection: str) -> bool:
-        """Whether there was anything to take away. Raises UserNotFound, CollectionNotFound."""
-        with self._database.write() as connection:
-            where = self._place(connection, name, collection)
-            gone = connection.execute(sa.delete(Grant).filter_by(**where)).rowcount
-            epochs.visibility_changed(connection)
-            self._trail.add(connection, "revoked", **_as_details(where))
-        return bool(gone)
-
     def remove(self, name: str) -> int:
         """Remove a user with grants, sessions, keys and conversations. Returns how many of these there were.
 
@@ -170,16 +151,6 @@ class Users:
             self._remover.note_rows(connection)
         self._remover.finish()
         return gone
-
-    def _place(self, connection: sa.Connection, name: str, collection: str) -> dict[str, int]:
-        return {
-            "user_id": _id_of(connection, name),
-            "collection_id": collection_id_of(connection, collection, LOCAL),
-        }
-
-
-def _as_details(place: dict[str, int]) -> dict[str, int]:
-    return {"user": place["user_id"], "collection": place["collection_id"]}
 
 
 def _inherit(connection: sa.Connection, user_id: int) -> Inherited:

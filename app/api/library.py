@@ -1,4 +1,4 @@
-"""Collections, documents, pages and jobs under /v1.
+"""Collections, who may use them, documents, pages and jobs under /v1.
 
 Bodies are those that the command line prints with `--json`. Nothing is parsed in a request: an upload answers
 with the job that will do it.
@@ -25,13 +25,16 @@ from app.library.file_names import safe_name
 from app.library.views import DocumentListing, DocumentView
 from app.service import Service
 from ingest.limits import DEFAULT_LIMITS
+from storage.grants import Role
 from storage.records import CollectionRow, JobRow, Order, Profile, Receipt, Standing, VersionRow, Wanted
+from storage.sharing import GrantRow
 
 BINARY = {"type": "string", "format": "binary"}
 LARGEST = 2**63 - 1  # that the database counts to
 
 DocumentId = Annotated[str, InPath(max_length=64, description="as in lists")]
 JobId = Annotated[int, InPath(ge=1, le=LARGEST)]
+UserName = Annotated[str, InPath(max_length=64)]
 Name = Annotated[str, Form(min_length=1, max_length=200)]
 
 
@@ -45,6 +48,17 @@ class NewCollection(BaseModel):
 @dataclass(frozen=True)
 class CollectionList:
     collections: list[CollectionRow]
+
+
+class NewGrant(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    role: Role
+
+
+@dataclass(frozen=True)
+class GrantList:
+    grants: list[GrantRow]
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,21 @@ def collection_routes(service: Service) -> APIRouter:
     def add_collection(new: NewCollection) -> Response:
         """Make a collection."""
         return Json(service.add_collection(new.name, new.profile), 201)
+
+    @router.get("/collections/{name:path}/grants", response_model=GrantList)
+    def grants(name: str) -> Response:
+        """Who may use a collection. For its owners."""
+        return Json(GrantList(service.sharing.list(name)))
+
+    @router.put("/collections/{name:path}/grants/{user}", response_model=GrantRow)
+    def grant(name: str, user: UserName, new: NewGrant) -> Response:
+        """Let a user into a collection, or change their role there. For its owners."""
+        return Json(service.sharing.grant(user, name, new.role))
+
+    @router.delete("/collections/{name:path}/grants/{user}", response_model=GrantRow)
+    def revoke(name: str, user: UserName) -> Response:
+        """Shut a user out of a collection at once, and say what they were. For its owners."""
+        return Json(service.sharing.revoke(user, name))
 
     return router
 

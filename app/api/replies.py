@@ -124,7 +124,7 @@ def _invalid(request: Request, error: Exception) -> Json:
     assert isinstance(error, RequestValidationError)
     taken = "multipart/form-data" if request.url.path.endswith("/documents") else "application/json"
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.method == "POST" and given != taken:
+    if request.method in ("POST", "PUT") and given != taken:
         return error_reply(415, f"this address takes {taken}")
     found = [f"{_place(each['loc'])}: {each['msg']}" for each in error.errors()]
     return error_reply(422, "; ".join(found)[:2000])

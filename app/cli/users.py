@@ -91,10 +91,11 @@ def users_password(name: str, password_stdin: bool, as_json: bool) -> None:
 def users_grant(name: str, collection: str, role: Role, as_json: bool) -> None:
     """Let a user into a collection.
 
-    A reader asks and reads; an editor also adds and deletes documents; an owner also deletes the collection.
+    A reader asks and reads; an editor also adds and deletes documents; an owner also renames, shares
+    and deletes the collection.
     """
     with Service(settings_of.load()) as service, for_people():
-        service.store.users.grant(known_form(name), collection, role)
+        service.store.sharing.grant(known_form(name), collection, role)
         row = service.store.users.get(known_form(name))
     show(row, as_json, [_user_line(row)])
 
@@ -106,7 +107,7 @@ def users_grant(name: str, collection: str, role: Role, as_json: bool) -> None:
 def users_revoke(name: str, collection: str, as_json: bool) -> None:
     """Shut a user out of a collection, at once."""
     with Service(settings_of.load()) as service, for_people():
-        service.store.users.revoke(known_form(name), collection)
+        service.store.sharing.revoke(known_form(name), collection)
         row = service.store.users.get(known_form(name))
     show(row, as_json, [_user_line(row)])
 

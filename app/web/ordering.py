@@ -1,13 +1,15 @@
-"""What a click on the left asks for: select, sort, rename, move, delete, try again, unlock, ask only these.
+"""What a click on the left asks for: select, sort, rename, move, delete, try again, unlock, ask only
+these, share a collection.
 
 Knows nothing of Gradio. Clicks come from browsers, so their data may be anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.errors import AttestError
+from app.errors import AttestError, NotAllowed, NotFound
 from app.web import dialogs
 from app.web.documents import deleted_html, notice_html, receipt_html
 from app.web.finding import wanted_of
@@ -92,6 +94,9 @@ class Ordering:
             "edit-collection": self._edit_collection,
             "rename-collection": self._rename_collection,
             "drop-collection": self._drop_collection,
+            "share": self._share,
+            "grant-now": self._grant,
+            "revoke-now": self._revoke,
             "add-now": lambda data, collection, listing: Outcome(listing, dialog="", add=True),
             "close": lambda data, collection, listing: Outcome(listing, dialog=""),
         }
@@ -201,25 +206,68 @@ class Ordering:
         return Outcome(replace(listing, picked=left, first=0), words, dialog="", touched=tuple(removed))
 
     def _edit_collection(self, data: Mapping[str, Any], collection: str, listing: Listing) -> Outcome:
+        return Outcome(listing, dialog=self._collection_sheet(collection))
+
+    def _collection_sheet(self, collection: str, name: str | None = None, problem: str = "") -> str:
         count = self._service.document_listing(collection, 0, 1).total
-        return Outcome(listing, dialog=dialogs.collection_html(collection, count))
+        grants = None
+        if self._service.sharing.me is not None:
+            with suppress(NotAllowed):  # then who else may use it is not told
+                grants = self._service.sharing.list(collection)
+        return dialogs.collection_html(collection, count, grants, name=name, problem=problem)
 
     def _rename_collection(self, data: Mapping[str, Any], collection: str, listing: Listing) -> Outcome:
-        value = str(data.get("value", ""))
+        value, old = str(data.get("value", "")), _collection(data)
         try:
-            name = self._service.shelves.rename_collection(collection, value)
+            name = self._service.shelves.rename_collection(old, value)
         except AttestError as problem:
-            count = self._service.document_listing(collection, 0, 1).total
-            return Outcome(listing, dialog=dialogs.collection_html(value, count, str(problem)))
+            return Outcome(listing, dialog=self._collection_sheet(old, value, str(problem)))
         return Outcome(listing, dialog="", touched=(name,), collection=name)
 
     def _drop_collection(self, data: Mapping[str, Any], collection: str, listing: Listing) -> Outcome:
-        receipts = self._service.delete_collection(collection)
-        words = deleted_html(f"Collection “{collection}” and {_count(len(receipts))} removed", receipts)
+        gone = _collection(data)
+        receipts = self._service.delete_collection(gone)
+        words = deleted_html(f"Collection “{gone}” and {_count(len(receipts))} removed", receipts)
         first = next(iter(self._service.profiles()), None)
         fresh = replace(listing, first=0, picked=(), confirming=None)
         removed = tuple(receipt.document_id for receipt in receipts)
         return Outcome(fresh, words, dialog="", touched=removed, collection=first, scope=())
+
+    def _share(self, data: Mapping[str, Any], collection: str, listing: Listing) -> Outcome:
+        return Outcome(listing, dialog=self._sharing_sheet(_collection(data)))
+
+    def _grant(self, data: Mapping[str, Any], collection: str, listing: Listing) -> Outcome:
+        shared, user, role = _collection(data), str(data.get("user", "")), str(data.get("role", ""))
+        try:
+            given = self._service.sharing.grant(user[: dialogs.LONGEST_NAME], shared, role)
+        except AttestError as problem:
+            sheet = self._sharing_sheet(shared, user=user, role=role, problem=str(problem))
+            return Outcome(listing, dialog=sheet)
+        return self._shared(listing, shared, f"{given.user} is {given.role} of “{shared}” now.")
+
+    def _revoke(self, data: Mapping[str, Any], collection: str, listing: Listing) -> Outcome:
+        shared, user = _collection(data), str(data.get("whose", ""))
+        try:
+            self._service.sharing.revoke(user, shared)
+        except AttestError as problem:
+            return Outcome(listing, dialog=self._sharing_sheet(shared, problem=str(problem)))
+        return self._shared(listing, shared, f"{user} may not use “{shared}” any more.")
+
+    def _shared(self, listing: Listing, collection: str, words: str) -> Outcome:
+        """What was done, in the sheet; below it where that was one's own role, with which the sheet goes."""
+        try:
+            return Outcome(listing, dialog=self._sharing_sheet(collection, done=words))
+        except (NotAllowed, NotFound):
+            return Outcome(listing, notice_html(words), dialog="")
+
+    def _sharing_sheet(self, collection: str, **said: str) -> str:
+        sharing = self._service.sharing
+        return dialogs.sharing_html(collection, sharing.list(collection), sharing.me, **said)
+
+
+def _collection(data: Mapping[str, Any]) -> str:
+    """That the sheet is about: the page may have left it meanwhile."""
+    return str(data.get("collection", ""))
 
 
 def _id(data: Mapping[str, Any]) -> str:

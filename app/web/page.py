@@ -19,15 +19,18 @@ from app.web.reader import Reader, ReaderParts
 from app.web.signing_in import SIGN_OUT
 from app.web.uploads import keep_names
 
-# Clicks on anything with data-act reach the server as the event "act", with all its data- attributes and the
-# text of the field beside it, if it is in a form, and whether it is checked, if it is a box.
+# Clicks on anything with data-act reach the server as the event "act", with all its data- attributes,
+# whether it is checked, if it is a box, and, if it is in a form, what its first field and named ones hold.
 SEND_CLICKS = """
 element.addEventListener('click', event => {
   const target = event.target.closest('[data-act]');
   if (!target || !element.contains(target) || target.disabled) return;
-  const field = target.closest('.at-form')?.querySelector('.at-field');
+  const form = target.closest('.at-form');
+  const field = form?.querySelector('.at-field');
+  const fields = field ? {value: field.value} : {};
+  for (const named of form?.querySelectorAll('[name]') ?? []) fields[named.name] = named.value;
   const box = target.type === 'checkbox' ? {checked: target.checked} : {};
-  trigger('act', {...target.dataset, ...box, ...(field ? {value: field.value} : {})});
+  trigger('act', {...fields, ...target.dataset, ...box});
 });
 """
 

@@ -20,6 +20,7 @@ from app.web.views import (
     DocumentListing,
     DocumentView,
     EngineStatus,
+    GrantView,
     HealthView,
     KeptAnswer,
     OriginalView,
@@ -129,6 +130,21 @@ class Shelves(Protocol):
     def forecast(self, files: Mapping[Path, int]) -> Forecast: ...
 
 
+class Sharing(Protocol):
+    """Letting others into a collection, for its owners; see `app.accounts.sharing`."""
+
+    @property
+    def me(self) -> str | None:
+        """The user who asks; None for the local one, who has nobody to share with."""
+        ...
+
+    def list(self, collection: str) -> Sequence[GrantView]: ...
+
+    def grant(self, user: str, collection: str, role: str) -> GrantView: ...
+
+    def revoke(self, user: str, collection: str) -> GrantView: ...
+
+
 class Service(Protocol):
     """Everything that the page can do. Any method may raise AttestError with a message for people."""
 
@@ -151,6 +167,9 @@ class Service(Protocol):
 
     @property
     def shelves(self) -> Shelves: ...
+
+    @property
+    def sharing(self) -> Sharing: ...
 
     def profiles(self) -> Mapping[str, str]:
         """The collections' names, in order, with the kind of their documents."""

@@ -27,6 +27,15 @@ class CollectionView(Protocol):
     def memories(self) -> int: ...
 
 
+class GrantView(Protocol):
+    """As what a user may use a collection. role: reader, editor or owner."""
+
+    @property
+    def user(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+
+
 class AddedDocument(Protocol):
     """What became of one file that was handed in: status is queued, duplicate or failed."""
 

@@ -53,7 +53,8 @@
       delete sheet.dataset.opens;
       sheet.showModal();
       const field = sheet.querySelector(".at-field");
-      if (field) field.focus();
+      field?.focus();
+      field?.select?.();
     }
   }
   document.addEventListener("cancel", (event) => {

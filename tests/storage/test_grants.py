@@ -49,7 +49,7 @@ def user(store: Store, name: str, **roles: Role) -> Store:
         store.users.add("first", None)
     row, _ = store.users.add(name, None)
     for collection, role in roles.items():
-        store.users.grant(name, collection, role)
+        store.sharing.grant(name, collection, role)
     return store.seen_by(Viewer(row.id, row.name, "test"))
 
 
@@ -73,6 +73,9 @@ def refusals(seen: Store, document_id: str, job_id: int, conversation_id: int, a
         (CollectionNotFound, lambda: seen.sources.drop("law", "/a.txt")),
         (CollectionNotFound, lambda: seen.documents.add(Path(__file__), "law")),
         (CollectionNotFound, lambda: found(seen, "law")),
+        (CollectionNotFound, lambda: seen.sharing.list("law")),
+        (CollectionNotFound, lambda: seen.sharing.grant("first", "law", "reader")),
+        (CollectionNotFound, lambda: seen.sharing.revoke("first", "law")),
         (DocumentNotFound, lambda: seen.documents.get(document_id)),
         (DocumentNotFound, lambda: seen.documents.original(document_id)),
         (DocumentNotFound, lambda: seen.documents.readable(document_id)),
@@ -134,9 +137,9 @@ def test_without_a_grant_nothing_is_there_and_with_one_all_is(store: Store, add:
     assert len(found(ann)) == len(found(ann, "law")) == len(ann.references.of_document(document_id)) == 1
     assert [row.owner for row in ann.conversations.list("law")] == ["ann"]
     assert [row.id for row in ann.answers.rated()] == [answer_id]
-    store.users.revoke("ann", "law")  # at once, the search too
+    store.sharing.revoke("ann", "law")  # at once, the search too
     refusals(ann, document_id, job_id, conversation.id, answer_id)
-    store.users.grant("bob", "law", "reader")
+    store.sharing.grant("bob", "law", "reader")
     assert found(bob)
     with pytest.raises(ConversationNotFound):  # what others ask is theirs
         bob.conversations.get(conversation.id)
@@ -169,6 +172,89 @@ def test_readers_read_editors_write_owners_delete_the_collection(
     editor.documents.delete(row.id)
     owner = user(store, "owner", law="owner")
     assert [receipt.document_id for receipt in owner.collections.delete("law")] == [document_id]
+
+
+def test_owners_say_who_else_may_use_a_collection(store: Store, add: Add) -> None:
+    add("a.txt", "law")
+    owner, bob = user(store, "owner", law="owner"), user(store, "bob")
+    owner.sharing.grant("bob", "law", "reader")
+    assert len(found(bob)) == 1
+    owner.sharing.grant("bob", "law", "editor")
+    assert [(row.user, row.role) for row in owner.sharing.list("law")] == [
+        ("bob", "editor"),
+        ("first", "owner"),
+        ("owner", "owner"),
+    ]
+    assert owner.sharing.revoke("bob", "law") == "editor"
+    assert (found(bob), bob.collections.profiles()) == ([], {})
+    assert owner.sharing.revoke("bob", "law") is None
+    log = [row for row in store.trail.rows() if row.event in ("granted", "revoked") and row.name == "owner"]
+    ids = {"user": bob.viewer.user, "collection": store.collections.id_of("law")}
+    assert [(row.event, row.user_id, row.through) for row in log] == [
+        ("granted", owner.viewer.user, "test"),
+        ("granted", owner.viewer.user, "test"),
+        ("revoked", owner.viewer.user, "test"),
+    ]
+    assert [row.details for row in log] == [{**ids, "role": "reader"}, {**ids, "role": "editor"}, ids]
+    assert store.trail.verify().broken is None
+
+
+@pytest.mark.parametrize("role", ["reader", "editor", None])
+def test_who_is_no_owner_grants_nothing_and_learns_of_no_user(
+    store: Store, add: Add, role: Role | None
+) -> None:
+    add("a.txt", "law")
+    ann = user(store, "ann", **({} if role is None else {"law": role}))
+    ann.collections.add("hers", "general")  # owning one opens no other
+    before = store.sharing.list("law")
+    refused: type[NotAllowed | CollectionNotFound] = CollectionNotFound if role is None else NotAllowed
+    with pytest.raises(refused):
+        ann.sharing.list("law")
+    said = set()
+    for name in ("ann", "first", "nobody"):
+        for ask in (
+            lambda name=name: ann.sharing.grant(name, "law", "owner"),
+            lambda name=name: ann.sharing.revoke(name, "law"),
+        ):
+            with pytest.raises(refused) as refusal:
+                ask()
+            said.add(str(refusal.value))
+    assert len(said) == 1  # whether there is such a user or not
+    assert store.sharing.list("law") == before
+    with pytest.raises(UserNotFound):
+        ann.sharing.grant("nobody", "hers", "reader")
+
+
+def test_a_grant_in_one_collection_is_none_in_another(store: Store) -> None:
+    ann, bob = user(store, "ann"), user(store, "bob")
+    for name in ("one", "two"):
+        ann.collections.add(name, "general")
+        ann.sharing.grant("bob", name, "owner")
+    assert bob.sharing.revoke("ann", "one") == "owner"
+    assert (ann.collections.profiles().keys(), bob.collections.profiles().keys()) == ({"two"}, {"one", "two"})
+    with pytest.raises(CollectionNotFound):
+        ann.sharing.list("one")
+
+
+def test_the_only_owner_cannot_leave_by_mistake(store: Store) -> None:
+    ann, bob = user(store, "ann"), user(store, "bob")
+    ann.collections.add("hers", "general")
+    ann.sharing.grant("bob", "hers", "editor")
+    for leave in (
+        lambda: ann.sharing.revoke("ann", "hers"),
+        lambda: ann.sharing.grant("ann", "hers", "editor"),
+    ):
+        with pytest.raises(NotAllowed, match="make somebody else its owner first"):
+            leave()
+    ann.sharing.grant("ann", "hers", "owner")  # as it is
+    ann.sharing.grant("bob", "hers", "owner")
+    ann.sharing.grant("ann", "hers", "reader")
+    with pytest.raises(NotAllowed):
+        ann.sharing.list("hers")
+    with pytest.raises(NotAllowed, match="make somebody else"):
+        bob.sharing.revoke("bob", "hers")
+    assert store.sharing.revoke("bob", "hers") == "owner"  # the administrator may
+    assert [(row.user, row.role) for row in store.sharing.list("hers")] == [("ann", "reader")]
 
 
 def test_what_the_worker_and_the_administrator_do_no_user_can(store: Store, add: Add) -> None:
@@ -286,7 +372,7 @@ def test_the_first_user_owns_everything_and_the_last_stays(store: Store, add: Ad
     for unknown in (
         store.users.get,
         store.users.remove,
-        lambda name: store.users.grant(name, "law", "reader"),
+        lambda name: store.sharing.grant(name, "law", "reader"),
     ):
         with pytest.raises(UserNotFound):
             unknown("bob")

@@ -22,7 +22,7 @@ def logged(store: Store) -> Store:
     seen = store.seen_by(Viewer(ann.id, "ann", "page"))
     for page in (1, 2, 3):
         seen.trail.note("page read", document="abc", page=page, as_picture=False)
-    store.users.grant("ann", "law", "editor")
+    store.sharing.grant("ann", "law", "editor")
     return store
 
 

@@ -59,8 +59,8 @@ def furnish(service: Service, folder: Path) -> Office:
     for name in ("ann", "bob", "cid", "eve"):
         row, _ = service.store.users.add(name, CHEAP.hash(PASSWORD.format(name)))
         users[name] = Viewer(row.id, row.name, "test")
-    service.store.users.grant("cid", COLLECTION, "reader")
-    service.store.users.grant("eve", COLLECTION, "editor")
+    service.store.sharing.grant("cid", COLLECTION, "reader")
+    service.store.sharing.grant("eve", COLLECTION, "editor")
     ann = service.as_user(users["ann"])
     given = answer(ann, "What may be sold?", collection=COLLECTION)
     kept = ann.conversations.keep(None, "What may be sold?", COLLECTION, given, mode="memory", max_tokens=32)

@@ -6,7 +6,8 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 
-from tests.app.accounts.conftest import COLLECTION, FILE, PASSWORD, Office
+from storage.sharing import GrantRow
+from tests.app.accounts.conftest import CHEAP, COLLECTION, FILE, PASSWORD, Office
 from tests.app.api.conftest import served
 from tests.app.web import browsing
 from tests.app.web.browsing import NEEDS_CHROMIUM
@@ -66,6 +67,58 @@ def test_two_users_see_what_was_granted_to_them(chromium: Browser, address: str,
     assert standing.of("ann").profiles().keys() == {COLLECTION}
     assert standing.of("bob").profiles().keys() == {"Bob's own"}
     assert broken == []
+
+
+def test_an_owner_lets_somebody_in_and_shuts_them_out_again(
+    chromium: Browser, address: str, standing: Office
+) -> None:
+    standing.service.store.users.add("dan", CHEAP.hash(PASSWORD.format("dan")))
+    ann, dan = (chromium.new_context().new_page() for _ in range(2))
+    for name, page in (("ann", ann), ("dan", dan)):
+        sign_in(page, address, name, PASSWORD.format(name))
+    expect(dan.locator("#at-welcome")).to_contain_text("Create a collection first")
+    ann.get_by_role("button", name="Edit", exact=True).click()
+    expect(ann.get_by_role("dialog")).to_contain_text("You and 2 others")
+    ann.get_by_role("dialog").get_by_role("button", name="Share").click()
+    sheet = ann.get_by_role("dialog", name=f"Who may use “{COLLECTION}”")
+    expect(sheet.get_by_label("Name of a user")).to_be_focused()
+    ann.keyboard.type("dann")
+    ann.keyboard.press("Enter")
+    expect(sheet.get_by_role("alert")).to_contain_text("there is no user 'dann'")
+    expect(sheet.get_by_label("Name of a user")).to_have_value("dann")
+    ann.keyboard.type("dan")  # over what was typed before
+    ann.keyboard.press("Enter")
+    expect(sheet.get_by_role("status")).to_have_text(f"dan is reader of “{COLLECTION}” now.")
+    expect(sheet.get_by_role("listitem")).to_have_count(4)
+    expect(sheet.get_by_role("button", name="Take away from ann")).to_have_count(0)  # the only owner
+
+    expect(dan.locator("#at-documents")).to_contain_text(FILE)
+    expect(dan.locator("#at-collection-choice input")).to_have_value(COLLECTION)
+    dan.get_by_role("button", name="Edit", exact=True).click()
+    expect(dan.get_by_role("dialog").get_by_role("button", name="Rename")).to_be_visible()
+    assert "Who may use it" not in dan.content()
+    dan.keyboard.press("Escape")
+    expect(dan.get_by_role("dialog")).to_have_count(0)
+
+    sheet.get_by_label("Name of a user").fill("dan")
+    sheet.get_by_label("Role").select_option("editor")
+    sheet.get_by_role("button", name="Share").click()
+    expect(sheet.get_by_role("status")).to_have_text(f"dan is editor of “{COLLECTION}” now.")
+    assert standing.of("ann").sharing.list(COLLECTION)[2] == GrantRow("dan", "editor")
+    sheet.get_by_role("button", name="Take away from dan").click()
+    expect(sheet.get_by_role("status")).to_have_text(f"dan may not use “{COLLECTION}” any more.")
+    expect(sheet.get_by_role("listitem")).to_have_count(3)
+    expect(dan.locator("#at-welcome")).to_contain_text("Create a collection first")
+    expect(dan.locator("#at-documents")).not_to_contain_text(FILE)
+    sheet.get_by_role("button", name="Done").click()
+    expect(ann.get_by_role("dialog")).to_have_count(0)
+    assert FILE not in dan.content()
+    log = [row for row in standing.service.store.trail.rows() if row.event in ("granted", "revoked")][-3:]
+    assert [(row.event, row.name, row.through) for row in log] == [
+        ("granted", "ann", "page"),
+        ("granted", "ann", "page"),
+        ("revoked", "ann", "page"),
+    ]
 
 
 def test_a_wrong_password_and_signing_out(chromium: Browser, address: str) -> None:

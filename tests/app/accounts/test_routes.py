@@ -29,6 +29,7 @@ NAMING: dict[tuple[str, str], dict[str, Any]] = {
         "files": {"file": ("a.txt", b"some words")},
     },
     ("POST", "/v1/collections"): {"json": {"name": COLLECTION}},
+    ("PUT", "/v1/collections/{name:path}/grants/{user}"): {"json": {"role": "owner"}},
     ("POST", "/v1/answers"): {"json": {"question": QUESTION, "collection": COLLECTION}},
     ("POST", "/v1/chat/completions"): {
         "json": {"model": COLLECTION, "messages": [{"role": "user", "content": QUESTION}]}
@@ -61,6 +62,7 @@ def filled(template: str, office: Office) -> str:
         "conversation_id": str(office.kept.conversation_id),
         "name": COLLECTION,
         "collection": COLLECTION,
+        "user": "bob",
         "session_hash": "abc",
         "path": "style.css",
     }
@@ -107,6 +109,7 @@ def test_who_was_granted_nothing_gets_404_wherever_the_collection_is_named(
                 pytest.fail(f"say in this test what {method} {template} names")
     assert named >= 16
     assert standing.service.store.documents.count() == 1
+    assert standing.service.store.users.get("bob").grants == {}
 
 
 def test_who_may_see_it_gets_all_that(client: TestClient, standing: Office) -> None:

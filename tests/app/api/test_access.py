@@ -22,7 +22,7 @@ from tests.app.conftest import attest
 
 def operations(service: Service) -> list[tuple[str, str]]:
     """Every method and path under /v1, with values in place of parameters."""
-    values = {"document_id": "abc", "page": "1", "job_id": "1", "name": "default"}
+    values = {"document_id": "abc", "page": "1", "job_id": "1", "name": "default", "user": "ann"}
     found = []
     for path, methods in build_api(service).openapi()["paths"].items():
         filled = re.sub(r"\{(\w+)\}", lambda part: values[part.group(1)], path)

@@ -31,7 +31,17 @@ from storage.grants import LOCAL, Viewer
 from storage.listing import ALL
 from storage.records import Wanted
 from tests.app.web.scripted import HEIGHT, SIZE, WIDTH, boxes, legal_answer, medical_answer
-from tests.app.web.shelf import Added, Collection, Deleted, Document, DoubleShelves, Listing, library, listing
+from tests.app.web.shelf import (
+    Added,
+    Collection,
+    Deleted,
+    Document,
+    DoubleSharing,
+    DoubleShelves,
+    Listing,
+    library,
+    listing,
+)
 from tests.app.web.talks import DoubleConversations
 
 
@@ -122,6 +132,7 @@ class DoubleService:
         self.provider = None
         self.reports: list[int] = []
         self.shelves = DoubleShelves(self)
+        self.sharing = DoubleSharing()
         self.scopes: list[list[str] | None] = []  # what each question was asked of
         self.checks = [Check("disk", "ok", "68000000000 bytes free")]
         self.audited: list[str] = []

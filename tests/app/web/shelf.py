@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.errors import AttestError
+from app.errors import AttestError, NotFound
 from app.library.forecast import Forecast
 from app.web.documents import PER_PAGE, is_busy
 from storage.listing import ALL
@@ -23,6 +23,12 @@ class Collection:
     documents: int = 0
     references: int = 0
     memories: int = 0
+
+
+@dataclass(frozen=True)
+class Grant:
+    user: str
+    role: str
 
 
 @dataclass(frozen=True)
@@ -192,3 +198,26 @@ class DoubleShelves:
 
     def _change(self, document_id: str, **values: Any) -> None:
         self.service.library[document_id] = replace(self.service.library[document_id], **values)
+
+
+class DoubleSharing:
+    """Who may use each collection; nobody but the local user, until `me` is set, who then owns all."""
+
+    known = ("ann", "bob", "cid")
+
+    def __init__(self) -> None:
+        self.me: str | None = None
+        self.roles: dict[str, dict[str, str]] = {}
+
+    def list(self, collection: str) -> list[Grant]:
+        roles = self.roles.setdefault(collection, {str(self.me): "owner"})
+        return [Grant(*each) for each in sorted(roles.items())]
+
+    def grant(self, user: str, collection: str, role: str) -> Grant:
+        if user not in self.known:
+            raise NotFound(f"there is no user {user!r}")
+        self.roles[collection][user] = role
+        return Grant(user, role)
+
+    def revoke(self, user: str, collection: str) -> Grant:
+        return Grant(user, self.roles[collection].pop(user))

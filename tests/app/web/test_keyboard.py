@@ -97,6 +97,31 @@ def test_progress_in_the_list_leaves_the_focus_where_it_is(
     expect(page.locator(".at-document", has_text="Scanned deed")).to_contain_text("cancelled")
 
 
+def test_share_a_collection(service: DoubleService, visit: Callable[..., Page]) -> None:
+    page = visit()
+    service.sharing.me = "ann"
+    tab_to(page, "[data-act=edit-collection]", "Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(focused(page, "dialog .at-field")).to_have_value("Contracts")
+    tab_to(page, "dialog [data-act=share]")
+    page.keyboard.press("Enter")
+    expect(focused(page, "dialog [name=user]")).to_have_value("")
+    page.keyboard.type("bob")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    expect(focused(page, "dialog [name=role]")).to_have_value("editor")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")  # in the field it shares
+    expect(page.locator("dialog [role=status]")).to_have_text("bob is editor of “Contracts” now.")
+    expect(focused(page, "dialog [name=user]")).to_have_value("")
+    tab_to(page, "dialog [aria-label='Take away from bob']", "Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog [role=status]")).to_have_text("bob may not use “Contracts” any more.")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    assert service.sharing.roles == {"Contracts": {"ann": "owner"}}
+
+
 def test_judge_and_rename(service: DoubleService, visit: Callable[..., Page]) -> None:
     page = visit()
     ask(page, "How can this be ended?")

@@ -16,7 +16,7 @@ from app.web.server import ASSETS
 from storage.records import Wanted
 from tests.app.web.double import Check, DoubleService, Engine, Health
 from tests.app.web.scripted import HOSTILE
-from tests.app.web.shelf import Document, listing
+from tests.app.web.shelf import Document, Grant, listing
 
 
 def act(service: DoubleService, shown: Listing, **data: object) -> Outcome:
@@ -84,7 +84,13 @@ def test_foreign_text_is_escaped_in_every_sheet() -> None:
     bad = Document(HOSTILE, HOSTILE, "failed", error=f"password {HOSTILE}")
     html = documents_html(listing([bad]), picked=[HOSTILE], wanted=Wanted(HOSTILE))
     html += dialogs.rename_html(HOSTILE, HOSTILE, HOSTILE) + dialogs.unlock_html(HOSTILE, HOSTILE, HOSTILE)
-    html += dialogs.move_html(1, [HOSTILE], HOSTILE) + dialogs.collection_html(HOSTILE, 3, HOSTILE)
+    html += dialogs.move_html(1, [HOSTILE], HOSTILE) + dialogs.collection_html(
+        HOSTILE, 3, [Grant(HOSTILE, "owner")], name=HOSTILE, problem=HOSTILE
+    )
+    people = [Grant(HOSTILE, "owner"), Grant(HOSTILE, HOSTILE)]
+    html += dialogs.sharing_html(
+        HOSTILE, people, HOSTILE, user=HOSTILE, role=HOSTILE, done=HOSTILE, problem=HOSTILE
+    )
     html += facts_html(HOSTILE, listing([bad])) + scope_html([(HOSTILE, HOSTILE)] * (MOST_CHIPS + 1))
     engine = Engine(model=HOSTILE, device_reason=HOSTILE, adapter=HOSTILE)
     html += health_html(Health(engine, [Check(HOSTILE, HOSTILE, HOSTILE)], [HOSTILE], home=HOSTILE), 1)
