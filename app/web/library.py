@@ -197,6 +197,8 @@ class Library:
         if done.touched:
             updates[self._parts.removed] = done.touched
         left = tuple(each for each in scope if each[0] not in done.touched)
+        if done.renamed is not None:
+            left = tuple(done.renamed if each[0] == done.renamed[0] else each for each in left)
         if done.scope is not None or left != scope:
             updates |= self._scoped(left if done.scope is None else done.scope)
         goes = done.collection is not None and done.collection != collection

@@ -50,6 +50,7 @@ class Outcome:
 
     touched: documents that were deleted, or a renamed collection: open conversations name them. collection:
     to go to. scope: to be asked from now on, None for what it is. add: the waiting files are to be taken in.
+    renamed: a document, and its new name.
     """
 
     listing: Listing
@@ -59,6 +60,7 @@ class Outcome:
     collection: str | None = None
     scope: Scope | None = None
     add: bool = False
+    renamed: tuple[str, str] | None = None
 
 
 class Ordering:
@@ -166,10 +168,10 @@ class Ordering:
     def _rename_now(self, data: Mapping[str, Any], collection: str, listing: Listing) -> Outcome:
         value = str(data.get("value", ""))
         try:
-            self._service.shelves.rename(_id(data), value)
+            name = self._service.shelves.rename(_id(data), value)
         except AttestError as problem:
             return Outcome(listing, dialog=dialogs.rename_html(_id(data), value, str(problem)))
-        return Outcome(listing, dialog="")
+        return Outcome(listing, dialog="", renamed=(_id(data), name))
 
     def _unlock(self, data: Mapping[str, Any], collection: str, listing: Listing) -> Outcome:
         name = self._service.document(_id(data)).name

@@ -97,6 +97,9 @@ def test_a_document_is_renamed_unlocked_and_tried_again(
     page = visit()
     lease = page.locator(".at-document", has_text="Office lease")
     lease.hover()
+    lease.get_by_role("button", name="Ask only").click()
+    expect(page.locator("#at-scope .at-chip")).to_contain_text("Office lease")
+    lease.hover()
     lease.get_by_role("button", name="Rename Office lease").click()
     field = page.locator("dialog .at-field")
     expect(field).to_be_focused()
@@ -108,6 +111,8 @@ def test_a_document_is_renamed_unlocked_and_tried_again(
     expect(page.locator(".at-document-name", has_text="Office lease")).to_have_count(0)
     expect(page.locator(".at-document-name", has_text="Harbour Row.pdf")).to_have_count(1)
     assert service.library["lease"].name == "Harbour Row.pdf"
+    expect(page.locator("#at-scope .at-chip")).to_contain_text("Harbour Row.pdf")
+    assert "Office lease" not in page.locator("#at-scope").inner_text()
 
     page.click("[aria-label='Unlock Guarantee.pdf']")
     page.fill("dialog [type=password]", "wrong")
