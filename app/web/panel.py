@@ -31,11 +31,15 @@ class Shown:
 
 
 def first_shown(index: int, turn: Turn) -> Shown:
-    """What is shown when an answer is complete: its first citation, else what came closest."""
+    """What is shown when an answer is complete: what its first sentence drew on most, else its first
+    citation, else what came closest.
+    """
     if turn.answer is None:
         return Shown(index)
     if turn.shown is not None and turn.shown.citations:
-        return Shown(index, spot_of(turn.shown.citations[0]))
+        by_number = {citation.n: citation for citation in turn.shown.citations}
+        drawn = [n for sentence in turn.shown.sentences for n in sentence.citations if n in by_number]
+        return Shown(index, spot_of(by_number[drawn[0]] if drawn else turn.shown.citations[0]))
     reading = read_over(turn.reads, ())
     if turn.answer.abstained:
         closest = nearest(turn.reads, 1)

@@ -1,6 +1,6 @@
 """Clicks and questions as the browser sends them: anything may come, only what is known is shown."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.web.conversation import Turn, conversation_html
 from app.web.panel import Shown, first_shown
 from app.web.reader import Reader, ReaderParts, chosen_of, mode_of
-from app.web.reading import Spot
+from app.web.reading import Spot, spot_of
 from tests.app.web.double import DoubleService
 from tests.app.web.scripted import LEASE, legal_answer
 
@@ -83,6 +83,12 @@ def test_what_is_shown_first() -> None:
     )
     assert closest.spot is not None
     assert first_shown(0, Turn("?", "C", "memory")).spot is None
+    answer = legal_answer()
+    marks = [replace(mark, citations=[2] if index else []) for index, mark in enumerate(answer.sentences)]
+    drawn = first_shown(0, Turn("?", "C", "memory", answer=replace(answer, sentences=marks)))
+    assert drawn.spot == spot_of(answer.citations[1])
+    unmarked = first_shown(0, Turn("?", "C", "memory", answer=replace(answer, sentences=[])))
+    assert unmarked.spot == spot_of(answer.citations[0])
 
 
 @pytest.mark.parametrize(
