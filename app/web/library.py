@@ -127,7 +127,11 @@ class Library:
         }
 
     def add_files(self, files: Sequence[str] | None, collection: str | None, listing: Listing) -> Updates:
-        """Files were dropped: hand them over, or ask first if they will take long or much."""
+        """Files were dropped: hand them over, or ask first if they will take long or much.
+
+        A collection that was made a moment ago is shown before the browser has chosen it.
+        """
+        collection = collection or listing.shown
         _discard(listing.waiting)  # the reader chose others in place of these
         listing = replace(listing, waiting=())
         sizes = {Path(file): Path(file).stat().st_size for file in files or () if Path(file).is_file()}
@@ -225,6 +229,7 @@ class Library:
         new = replace(
             listing,
             collections=tuple(profiles),
+            shown=collection,
             documents=documents_html(
                 page, confirming=listing.confirming, picked=frozenset(listing.picked), wanted=listing.wanted
             ),

@@ -26,7 +26,7 @@ class Listing:
     """What a tab shows on the left.
 
     confirming: the document whose removal is being asked about. picked: selected documents. waiting: files
-    that wait for the reader's word. The texts are the HTML that the tab has.
+    that wait for the reader's word. shown: the collection. The texts are the HTML that the tab has.
     """
 
     first: int = 0
@@ -35,6 +35,7 @@ class Listing:
     confirming: str | None = None
     waiting: tuple[str, ...] = ()
     collections: tuple[str, ...] = ()
+    shown: str | None = None
     documents: str = ""
     worker: str = ""
     status: str = ""

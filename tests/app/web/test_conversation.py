@@ -71,7 +71,7 @@ def test_welcome_fits_the_state_of_the_collection() -> None:
     assert "Add documents" in welcome_html("Contracts", "legal", askable=False, empty=True)
     assert "being read" in welcome_html("Contracts", "legal", askable=False, empty=False)
     assert "law governs" in welcome_html("Contracts", "legal", askable=True, empty=False)
-    assert "contraindications" in welcome_html("Drugs", "medical", askable=True, empty=False)
+    assert "excluded" in welcome_html("Drugs", "medical", askable=True, empty=False)
 
 
 def test_small_words() -> None:

@@ -1,6 +1,7 @@
 """Uploads keep their names, leave no copies behind, and are never addresses."""
 
 import asyncio
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.library.file_names import LONGEST_NAME, safe_name
+from app.web.library import Library, LibraryParts
+from app.web.ordering import Listing
 from app.web.uploads import DroppedFile, keep_names, named_files
+from tests.app.web.double import DoubleService
 
 
 @given(st.text())
@@ -51,3 +55,17 @@ def test_addresses_are_refused() -> None:
     with pytest.raises(Error, match="Only files"):
         asyncio.run(component.async_move_resource_to_block_cache("http://127.0.0.1/secret"))
     assert asyncio.run(component.async_move_resource_to_block_cache("/tmp/a.pdf")) == "/tmp/a.pdf"
+
+
+def test_files_go_where_the_page_stands_before_the_browser_has_chosen(
+    service: DoubleService, tmp_path: Path
+) -> None:
+    parts = LibraryParts(**{each.name: each.name for each in fields(LibraryParts)})  # type: ignore[arg-type]
+    library = Library(service, parts)
+    for number, chosen in enumerate((None, "Contracts")):
+        file = tmp_path / f"{number}.txt"
+        file.write_text("text")
+        done = library.add_files([str(file)], chosen, Listing(shown="Medicines"))
+        assert "1 document added" in done["notice"]
+    homes = {each.name: each.collection for each in service.library.values()}
+    assert (homes["0.txt"], homes["1.txt"]) == ("Medicines", "Contracts")
