@@ -41,9 +41,8 @@ class Checking:
                 return Said("It is being loaded; the line at the top says when it answers.")
             if act == "write-memories":
                 queued = self._service.write_memories()
-                return Said(
-                    f"The memories of {queued:,} documents are being written; the list shows how far."
-                )
+                whose = "one document" if queued == 1 else f"{queued:,} documents"
+                return Said(f"The memories of {whose} are being written; the list shows how far.")
         except AttestError as problem:
             return Said(str(problem), problem=True)
         return Said("")
