@@ -8,10 +8,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from app.accounts.accounts import Accounts
 from app.accounts.registration import registration
@@ -19,7 +19,8 @@ from app.accounts.sharing import Sharing
 from app.answering.answer import Answer, AnswerEvent, Mode, Rect
 from app.answering.asking import Asker
 from app.answering.conversations import Conversations
-from app.errors import AttestError, NotFound, NothingToAsk, NotReady, for_people
+from app.chosen import Chosen, Workers
+from app.errors import AttestError, NotFound, NothingToAsk, for_people
 from app.evidence.attribution import passage_rectangles
 from app.evidence.citing import Presented, present
 from app.library.adding import Added, add_file
@@ -36,7 +37,7 @@ from app.library.views import (
 )
 from app.models import Models
 from app.profiles import profile as known_profile
-from app.settings import Settings, with_model
+from app.settings import Settings
 from engine.protocol import Embedder, Engine
 from ingest.document import DRAWN
 from ingest.render import render_page
@@ -61,28 +62,6 @@ if TYPE_CHECKING:
 MOST_VIEWS = 256  # of users, that are kept ready
 
 
-class Workers(Protocol):
-    """Those that a service has beside it; see `app.supervisor`."""
-
-    def start(self, settings: Settings) -> None: ...
-
-    def end(self) -> None: ...
-
-
-@dataclass
-class Chosen:
-    """What answers, for every view of a service: exchanged when another model is chosen.
-
-    workers: which write memories with the same model; None where the process has none. loading: ends when the
-    model that was chosen last is loaded.
-    """
-
-    settings: Settings
-    models: Models
-    workers: Workers | None = None
-    loading: threading.Thread | None = None
-
-
 class Service:
     """Safe to share between threads; one per process and home.
 
@@ -93,8 +72,7 @@ class Service:
     def __init__(self, settings: Settings, *, shared: bool = True) -> None:
         with for_people():
             self._see(Store.open(settings.home))
-        self._shared = shared
-        self._chosen = Chosen(settings, Models(settings, self.store, shared=shared))
+        self._chosen = Chosen(settings, self.store, shared=shared)
         self.accounts = Accounts(self.store)
         self.provider = self._find_provider()
         self._pace = Pace()
@@ -163,32 +141,12 @@ class Service:
 
         Answers that have begun are finished by the model before, then the workers go over, too. Memories that
         the model lacks are written when they are first read, or by `app.library.upkeep.rebuild`.
-        Raises NotAllowed to users, NotReady while one is being loaded, and as `app.settings.with_model`.
+        Raises NotAllowed to users, and as `app.chosen.Chosen.exchange`.
         """
         with for_people():
             self.store.viewer.must_be_local()
         with self._lock, for_people():
-            if self._chosen.loading is not None and self._chosen.loading.is_alive():
-                raise NotReady(f"{self.settings.model} is still being loaded; try again in a moment")
-            settings = with_model(self.settings, model)
-            before, workers = self._models, self._chosen.workers
-
-            def end() -> None:
-                if workers is not None:
-                    workers.end()  # first, or they would take the model before over, to go on with it
-                before.finish()
-
-            models = Models(settings, self.store, shared=self._shared, after=end)
-            self._chosen.settings, self._chosen.models = settings, models
-
-            def load() -> None:
-                models.warm().join()
-                if workers is not None:
-                    workers.start(settings)
-
-            self._chosen.loading = threading.Thread(target=load, daemon=True)
-            self._chosen.loading.start()
-            return self._chosen.loading
+            return self._chosen.exchange(model)
 
     def models(self) -> tuple[Engine, Embedder]:
         """The engine and the embedder, loaded on first use. Raises NotReady if they cannot be."""

@@ -15,8 +15,9 @@ import gradio as gr
 
 from app.errors import AttestError
 from app.web.documents import notice_html
+from app.web.events import data_of
 from app.web.protocol import Service
-from app.web.reader import Opening, data_of
+from app.web.reader import Opening
 from app.web.views import ConversationView
 
 MOST = 100  # conversations in the list; older ones are found by their words

@@ -8,9 +8,9 @@ import gradio as gr
 
 from app.errors import AttestError
 from app.web.documents import notice_html
+from app.web.events import data_of
 from app.web.health import Said, health_html
 from app.web.protocol import Service
-from app.web.reader import data_of
 
 LONGEST_PATH = 4096
 

@@ -26,9 +26,9 @@ from app.web.documents import (
     status_html,
     worker_html,
 )
+from app.web.events import data_of, session_of
 from app.web.ordering import Listing, Ordering, Outcome
 from app.web.protocol import Service
-from app.web.reader import data_of, session_of
 from app.web.scope import Scope, scope_html
 from app.web.uploads import named_files
 

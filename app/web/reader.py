@@ -6,7 +6,7 @@ kept here, because Gradio copies session state and a signal cannot be copied.
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,12 +15,13 @@ import gradio as gr
 from app.answering.answer import DoneEvent, Mode, QueuedEvent, ReadEvent, TokenEvent, TrimmedEvent
 from app.errors import AttestError, MemoryRefused
 from app.web.afterwards import Afterwards
+from app.web.choosing import chosen_of, left_of, turn_index
 from app.web.conversation import MODES, Conversation, Turn, again_html, history, turn_html
 from app.web.documents import notice_html
+from app.web.events import data_of, session_of
 from app.web.evidence import empty_html, evidence_html
 from app.web.panel import Shown, first_shown, panel_of
 from app.web.protocol import Service
-from app.web.reading import Spot, spot_of
 from app.web.scope import Scope
 from app.web.thread import MAX_TOKENS, branched, kept_turn, thread_of, view_of
 
@@ -381,81 +382,6 @@ class Reader:
         return evidence_html(panel_of(self._service, turn, shown, writing=writing, measuring=measuring))
 
 
-def turn_index(data: Mapping[str, Any], conversation: Conversation) -> int | None:
-    """Which turn a click is about; None where there is none of that number."""
-    number = str(data.get("turn", ""))
-    return int(number) if number.isdecimal() and int(number) < len(conversation) else None
-
-
-def chosen_of(data: Mapping[str, Any], conversation: Conversation, shown: Shown | None) -> Shown | None:
-    """What a click with `data` (as the browser sent it, so: anything) asks to see; None where nothing.
-
-    Raises KeyError, TypeError or ValueError where `data` is incomplete or not numbers.
-    """
-    index = int(data["turn"])
-    if not 0 <= index < len(conversation):
-        return None
-    turn = conversation[index]
-    stretch = shown.stretch if shown is not None and shown.turn == index else None
-    act = data.get("act")
-    given = turn.shown
-    if act == "citation" and given is not None:
-        number = int(data["n"])
-        spots = [spot_of(citation) for citation in given.citations if citation.n == number]
-        return Shown(index, spots[0], stretch=stretch) if spots else None
-    if act == "sentence" and given is not None:
-        if data["sentence"] == "":
-            return replace(shown, sentence=None) if shown is not None and shown.turn == index else None
-        sentence = int(data["sentence"])
-        if not 0 <= sentence < len(given.sentences):
-            return None
-        drawn = [
-            cited for n in given.sentences[sentence].citations for cited in given.citations if cited.n == n
-        ]
-        spot = (
-            spot_of(drawn[0]) if drawn else shown.spot if shown is not None and shown.turn == index else None
-        )
-        return Shown(index, spot, stretch=stretch, sentence=sentence)
-    if act == "passage":
-        spot = Spot(str(data["document"]), int(data["page"]), int(data["start"]), int(data["end"]))
-        read = {
-            (item.document_id, item.page, item.start, item.end)
-            for stretch_read in turn.reads
-            for item in stretch_read.memories
-        }
-        known = (spot.document_id, spot.page, spot.start, spot.end) in read
-        return Shown(index, spot, stretch=stretch) if known else None
-    if shown is None or shown.turn != index:
-        return None
-    if act == "page":
-        return replace(shown, page=max(int(data["page"]), 1))
-    if act == "stretch":
-        return replace(shown, stretch=int(data["stretch"]) if data["stretch"] != "" else None)
-    return None
-
-
-def left_of(turn: Turn, shown: Shown) -> Spot | None:
-    """The passage that was looked at, under the name that it has since its document was deleted."""
-    read = {spot_of(memory) for each in turn.reads for memory in each.memories}
-    read |= {spot_of(cited) for cited in (turn.shown.citations if turn.shown else [])}
-    here = shown.spot
-    if here is None or here in read:
-        return here
-    place = (here.page, here.start, here.end)
-    return next((spot for spot in read if (spot.page, spot.start, spot.end) == place), None)
-
-
 def mode_of(label: str) -> Mode:
     """The mode behind a label of the page; the default for anything else."""
     return next((mode for mode, words in MODES.items() if words == label), "memory")
-
-
-def session_of(request: gr.Request) -> str:
-    """Gradio's name for one browser tab."""
-    return str(request.session_hash or "")
-
-
-def data_of(event: gr.EventData) -> Mapping[str, Any]:
-    """What the browser sent with a click; empty where it is not an object."""
-    data = event._data
-    return data if isinstance(data, dict) else {}

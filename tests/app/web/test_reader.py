@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.web.choosing import chosen_of
 from app.web.conversation import Turn, conversation_html
 from app.web.panel import Shown, first_shown
-from app.web.reader import Reader, ReaderParts, chosen_of, mode_of
+from app.web.reader import Reader, ReaderParts, mode_of
 from app.web.reading import Spot, spot_of
 from tests.app.web.double import DoubleService
 from tests.app.web.scripted import LEASE, legal_answer

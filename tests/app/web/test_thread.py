@@ -8,10 +8,10 @@ import pytest
 from app.errors import AttestError
 from app.web.afterwards import Afterwards
 from app.web.archive import conversations_html, opening
+from app.web.choosing import left_of
 from app.web.conversation import Conversation, Turn, turn_html
 from app.web.judging import plain_text
 from app.web.panel import Shown, panel_of
-from app.web.reader import left_of
 from app.web.reading import spot_of
 from app.web.thread import kept_turn, thread_of
 from tests.app.web.double import DoubleService
