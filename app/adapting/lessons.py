@@ -56,9 +56,9 @@ class Mix:
     there are so many, the right ones always among them. continued: steps in which a document goes on. reread:
     documents that are also read as text. distilled: documents of which a question is also learnt
     from the frozen model reading the right references as text, or all (`taught_all`), with weight
-    `distillation` beside the gold answer. as_text: those references are put into the prompt, and no memory is
-    read. templated: contract questions that stay as the data words them. plain: steps with conversations or
-    texts without documents.
+    `distillation` beside the gold answer. as_text: the prompt of every question about a document has the
+    same `references` as text, its own among them, and no memory is read. templated: contract questions that
+    stay as the data words them. plain: steps with conversations or texts without documents.
     """
 
     unanswerable: float = 0.5
@@ -174,6 +174,9 @@ class Lessons:
             draft.references += references
             draft.owners += [owner] * len(references)
         for owner, (references, asked) in enumerate(chosen):
+            if self._mix.as_text:
+                self._ask_beside_text(draft, asked, owner, generator)
+                continue
             for each in asked:
                 self._ask(draft, each, owner, references, places[owner], generator)
         if generator.random() < self._mix.plain:
@@ -282,9 +285,6 @@ class Lessons:
         if generator.random() < self._mix.distilled / QUESTIONS and taught:
             shown = read if self._mix.taught_all else right
             teacher = self._prompt(system, draft.text(shown) + text, longer=6)
-        if self._mix.as_text:
-            draft.samples += [] if teacher is None else [Sample(teacher, answer, None, profile=asked.domain)]
-            return
         weight = self._mix.distillation if teacher else 0.0
         draft.samples.append(Sample(prompt, answer, tuple(read), teacher, weight, asked.domain))
         if generator.random() < self._mix.reread / QUESTIONS:
@@ -293,6 +293,26 @@ class Lessons:
             reread = self._prompt(system, draft.text(shown) + text, longer=4)
             if reread is not None:
                 draft.samples.append(Sample(reread, answer, None))
+
+    def _ask_beside_text(
+        self, draft: Draft, asked: Sequence[Asked], owner: int, generator: random.Random
+    ) -> None:
+        """All questions about a document behind the same references, which are then computed once."""
+        places = [i for i, of in enumerate(draft.owners) if of == owner]
+        others = [i for i, of in enumerate(draft.owners) if of != owner]
+        room = max(0, self._mix.references - len(places))
+        read = [*places, *generator.sample(others, min(room, len(others)))]
+        generator.shuffle(read)
+        shown = draft.text(read)
+        system = profile(generator.choice((*{each.domain: None for each in asked}, "general"))).system
+        for each in asked:
+            question = each.question
+            if generator.random() >= self._mix.templated:
+                question = natural(question, generator)
+            prompt = self._prompt(system, shown + _wording(question), longer=6)
+            if prompt is not None:
+                answer = self._answer(question)
+                draft.samples.append(Sample(prompt, answer, None, profile=each.domain))
 
     def _continue(self, draft: Draft, generator: random.Random) -> None:
         """A document goes on, a chunk from each of the places where five references lie behind it."""

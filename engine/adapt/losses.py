@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 from torch import nn
@@ -10,6 +12,8 @@ from engine.adapt.batch import Batch, Sample
 from engine.adapt.passes import LivePlain, LiveRead, LiveWrite
 from engine.format import REFERENCE_TOKENS, MemoryFormat
 from engine.transformer import Transformer
+
+SHARED = 64  # prompts that begin with as many equal tokens are computed together
 
 
 def answer_nll(transformer: Transformer, fmt: MemoryFormat, batch: Batch) -> list[float]:
@@ -54,17 +58,17 @@ def answer_logits(
     found: dict[int, torch.Tensor] = {}
     reading = any(sample.memories is not None for sample in samples)
     written = write_live(transformer, fmt, references) if reading else None
-    for group in _alike(samples):
-        mine = [samples[i] for i in group]
-        texts = _padded([(*sample.prompt, *sample.answer) for sample in mine], transformer.device)
+    for group in _alike(texts_of(samples)):
+        texts = _padded([text.ids for text in group], transformer.device)
         attest: LiveRead | LivePlain
-        if mine[0].memories is None or written is None:
-            attest = LivePlain(transformer, texts.shape[1])
+        if written is None or group[0].memories is None:
+            branches = [text.branches for text in group]
+            attest = LivePlain(transformer, texts.shape[1], branches if any(branches) else None)
         else:
-            chosen = _padded([sample.memories or () for sample in mine], transformer.device, filler=-1)
+            chosen = _padded([text.memories or () for text in group], transformer.device, filler=-1)
             attest = LiveRead(transformer, written, chosen, texts.shape[1])
         hidden = transformer.hidden(texts, attest.positions, attest, gradients=True)
-        found |= dict(zip(group, _at_answers(transformer, hidden, mine), strict=True))
+        found |= _at_answers(transformer, hidden, group)
     return [found[i] for i in range(len(samples))]
 
 
@@ -78,25 +82,69 @@ def write_live(transformer: Transformer, fmt: MemoryFormat, references: Sequence
     return attest
 
 
-def _alike(samples: Sequence[Sample]) -> list[list[int]]:
-    """Indices of samples that share a pass: with memories or without, of about one length."""
-    groups: dict[tuple[bool, int], list[int]] = {}
+@dataclass(frozen=True)
+class Text:
+    """What is computed for one sample, or for several whose prompts begin alike.
+
+    branches: where each sample's own tokens begin, behind what they share; () for one sample. answers: the
+    sample's number, and from where to where its answer is predicted.
+    """
+
+    ids: tuple[int, ...]
+    memories: tuple[int, ...] | None
+    branches: tuple[int, ...]
+    answers: tuple[tuple[int, int, int], ...]
+
+
+def texts_of(samples: Sequence[Sample]) -> list[Text]:
+    """Samples as they are computed: what the prompts of those without memories share is computed once."""
+    found = list[Text]()
+    together: dict[tuple[int, ...], list[int]] = {}
     for i, sample in enumerate(samples):
-        doubled = (len(sample.prompt) + len(sample.answer) - 1).bit_length()
-        groups.setdefault((sample.memories is None, max(doubled, 6)), []).append(i)
+        if sample.memories is None and len(sample.prompt) > SHARED:
+            together.setdefault(sample.prompt[:SHARED], []).append(i)
+        else:
+            found.append(_joined(samples, [i]))
+    return found + [_joined(samples, numbers) for numbers in together.values()]
+
+
+def _joined(samples: Sequence[Sample], numbers: Sequence[int]) -> Text:
+    shared = 0
+    if len(numbers) > 1:  # the last token of a prompt predicts its answer, so it is everybody's own
+        columns = zip(*(samples[i].prompt[:-1] for i in numbers), strict=False)
+        shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+    ids = list(samples[numbers[0]].prompt[:shared])
+    branches, answers = [], []
+    for i in numbers:
+        prompt, answer = samples[i].prompt[shared:], samples[i].answer
+        branches.append(len(ids))
+        start = len(ids) + len(prompt) - 1
+        answers.append((i, start, start + len(answer)))
+        ids += (*prompt, *answer)
+    return Text(
+        tuple(ids), samples[numbers[0]].memories, tuple(branches if len(numbers) > 1 else ()), tuple(answers)
+    )
+
+
+def _alike(texts: Sequence[Text]) -> list[list[Text]]:
+    """Texts that share a pass: with memories or without, of about one length."""
+    groups: dict[tuple[bool, int], list[Text]] = {}
+    for text in texts:
+        doubled = (len(text.ids) - 1).bit_length()
+        groups.setdefault((text.memories is None, max(doubled, 6)), []).append(text)
     return list(groups.values())
 
 
 def _at_answers(
-    transformer: Transformer, hidden: torch.Tensor, samples: Sequence[Sample]
-) -> list[torch.Tensor]:
+    transformer: Transformer, hidden: torch.Tensor, texts: Sequence[Text]
+) -> dict[int, torch.Tensor]:
     """Logits where answers are predicted only: the vocabulary is the widest thing in a small model."""
-    rows = [
-        each[len(sample.prompt) - 1 : len(sample.prompt) + len(sample.answer) - 1]
-        for each, sample in zip(hidden, samples, strict=True)
-    ]
-    logits: torch.Tensor = transformer.model.lm_head(torch.cat(rows)).float()
-    return list(torch.split(logits, [len(row) for row in rows]))
+    rows = {
+        i: each[start:end] for each, text in zip(hidden, texts, strict=True) for i, start, end in text.answers
+    }
+    logits: torch.Tensor = transformer.model.lm_head(torch.cat(list(rows.values()))).float()
+    parts = torch.split(logits, [len(row) for row in rows.values()])
+    return dict(zip(rows, parts, strict=True))
 
 
 def _padded(

@@ -120,18 +120,43 @@ class LiveRead:
 
 
 class LivePlain:
-    """Causal attention of B texts (B, T), padded at the end: the stock model, without prefix or memories."""
+    """Causal attention of B texts (B, T), padded at the end: the stock model, without prefix or memories.
 
-    def __init__(self, transformer: Transformer, tokens: int) -> None:
+    branches: where the branches of each text begin, if it is a beginning and several ways to go on from it,
+    one behind the other. Each goes on from the beginning, sees nothing of the others, and has the positions
+    that it would have alone.
+    """
+
+    def __init__(
+        self, transformer: Transformer, tokens: int, branches: Sequence[Sequence[int]] | None = None
+    ) -> None:
         self.positions = torch.arange(tokens, device=transformer.device)
         self.cos, self.sin = transformer.angles(self.positions)
         self.mask = causal(transformer, tokens)
+        if branches is not None:
+            places, numbers = _branched(branches, tokens)
+            mine = (numbers[:, :, None] == numbers[:, None]) | (numbers[:, None] == 0)  # (B, T, T)
+            visible = mine.tril().unsqueeze(1).to(transformer.device)
+            self.mask = _additive(visible, transformer.dtype)
+            places = places.to(transformer.device)
+            self.cos, self.sin = self.cos[places].unsqueeze(1), self.sin[places].unsqueeze(1)  # (B, 1, T, D)
 
     def attend(
         self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
     ) -> torch.Tensor:
         queries, keys = rotate(queries, self.cos, self.sin), rotate(keys, self.cos, self.sin)
         return attend(queries, keys, values, self.mask, scaling)
+
+
+def _branched(branches: Sequence[Sequence[int]], tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, tokens) positions, and to which branch a token belongs: 0 for the beginning of a text."""
+    places = torch.arange(tokens).repeat(len(branches), 1)
+    numbers = torch.zeros(len(branches), tokens, dtype=torch.long)
+    for row, starts in enumerate(branches):
+        for number, start in enumerate(starts, 1):
+            places[row, start:] = torch.arange(starts[0], starts[0] + tokens - start)
+            numbers[row, start:] = number
+    return places, numbers
 
 
 def attend(
