@@ -8,10 +8,10 @@ context of eight is held out of training, to be measured on.
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from app.errors import AttestError
 from app.measuring.questions import Context, read_contexts, read_questions
@@ -23,7 +23,7 @@ from engine.registry import resolve
 if TYPE_CHECKING:
     from app.adapting.lessons import Asked
     from engine.adapt.batch import Batch
-    from engine.adapt.examining import Row
+    from engine.adapt.examining import Reads, Row
     from engine.adapt.training import Progress
 
 EXAMS = 8  # held-out batches measured while training
@@ -130,15 +130,23 @@ def train(
 
 
 def evaluate(
-    settings: Settings, data: Path, folder: Path, *, batches: int, seed: int, ladder: bool = False
+    settings: Settings,
+    data: Path,
+    folder: Path,
+    *,
+    batches: int,
+    seed: int,
+    ladder: bool = False,
+    reads: "Sequence[Reads]" = (),
 ) -> "Iterator[Row]":
     """The adapter of `folder` on held-out questions, five references each, the right ones among them.
 
-    ladder: then also with one thing changed at a time (engine.adapt.examining.rungs). Raises AttestError.
+    reads: what is to be read, everything if it names nothing. ladder: then also with one thing changed at a
+    time (engine.adapt.examining.rungs). Raises AttestError.
     """
     from app.adapting.lessons import EXAM, Lessons
     from engine import loading
-    from engine.adapt.examining import examine, rungs
+    from engine.adapt.examining import Reads, examine, rungs
     from engine.adapter import Adapter
     from engine.torch_engine import TorchEngine, default_format
 
@@ -159,7 +167,8 @@ def evaluate(
         raise AttestError(str(error)) from None
     base = default_format(loaded.transformer.layers)
     changed = rungs(adapter.format, exams, drawn) if ladder else ()
-    yield from examine(loaded, folder, exams, base, adapter.format, KEPT, changed)
+    wanted = reads or get_args(Reads)
+    yield from examine(loaded, folder, exams, base, adapter.format, KEPT, changed, wanted)
 
 
 def export(settings: Settings, folder: Path, out: Path, kind: Literal["merged", "gguf"]) -> None:

@@ -12,7 +12,7 @@ from app.cli.frame import as_json, main, show
 from app.errors import for_people
 
 if TYPE_CHECKING:
-    from engine.adapt.examining import Row
+    from engine.adapt.examining import Reads, Row
     from engine.adapt.training import Progress
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -99,13 +99,28 @@ def train(
     help="Then the adapter's own format with one thing changed at a time: layers, positions, how many "
     "memories, their order, the rule that chooses tokens, the codec.",
 )
+@click.option(
+    "--reads",
+    type=click.Choice(["none", "text", "memory", "wrong"]),
+    multiple=True,
+    help="Only what reads this; may be given more than once. [default: everything]",
+)
 @as_json
-def evaluate(folder: Path, data: Path, batches: int, seed: int, ladder: bool, as_json: bool) -> None:
+def evaluate(
+    folder: Path,
+    data: Path,
+    batches: int,
+    seed: int,
+    ladder: bool,
+    reads: "tuple[Reads, ...]",
+    as_json: bool,
+) -> None:
     """Held-out answers without references, from text, from memories, from wrong ones; adapted and not."""
     from app.adapting.training import evaluate as run
 
     with for_people():
-        for row in run(settings_of.load(), data, folder, batches=batches, seed=seed, ladder=ladder):
+        rows = run(settings_of.load(), data, folder, batches=batches, seed=seed, ladder=ladder, reads=reads)
+        for row in rows:
             show(row, as_json, [_line(row)])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from engine.adapt import lora
 from engine.adapt.batch import Batch, Sample
@@ -17,6 +17,7 @@ from engine.loading import LoadedModel
 from engine.selection import RULES
 from engine.transformer import Transformer
 
+Reads = Literal["none", "text", "memory", "wrong"]
 COUNTS = (1, 3, 10)  # memories in place of five
 
 
@@ -58,9 +59,11 @@ def examine(
     shipped: MemoryFormat,
     kept: Sequence[int],
     ladder: Iterable[Rung] = (),
+    asked_for: Sequence[Reads] = get_args(Reads),
 ) -> Iterator[Row]:
     """One row after the other. base, shipped: the formats that the model reads without and with the adapter
     of `folder`; the latter also with each of `kept` as its tokens per head. ladder: one more row for each.
+    asked_for: what is to be read, in rows without a variant.
 
     The samples' teachers are their prompts with the references as text.
     """
@@ -69,7 +72,7 @@ def examine(
     sizes = [replace(shipped, tokens_per_head=size) for size in kept]
     for with_adapter, own, formats in ((False, base, [base]), (True, shipped, sizes)):
         kinds = [("none", own), ("text", own), *(("memory", fmt) for fmt in formats), ("wrong", own)]
-        for reads, fmt in kinds:
+        for reads, fmt in (kind for kind in kinds if kind[0] in asked_for):
             with nullcontext() if with_adapter else model.disable_adapter():
                 yield _row(transformer, with_adapter, reads, Rung("", fmt, batches))
     for rung in ladder:

@@ -66,6 +66,9 @@ def test_a_trained_adapter_is_measured_and_used(settings: Settings, data: Path, 
     assert base[2].nll != base[3].nll  # wrong memories are not the right ones
     assert {row.variant for row in rows} == {""}
     assert all((row.law, row.medicine, row.general) == (row.nll, None, None) for row in rows)
+    assert list(evaluate(settings, data, folder, batches=1, seed=1, reads=["text"])) == [
+        row for row in rows if row.reads == "text"
+    ]
 
     plain = open_engine(settings.model, adapter="none", cache=settings.model_cache)
     engine = open_engine(settings.model, adapter=str(folder), cache=settings.model_cache)
