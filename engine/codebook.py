@@ -102,7 +102,7 @@ class Codebook:
         Raises MemoryMismatch if it is of another shape.
         """
         layers, heads, dim = self.keys.means.shape
-        if memory.keys.shape[:2] != (layers, heads) or memory.keys.shape[3] != dim:
+        if memory.shape[:2] != (layers, heads) or memory.shape[3] != dim:
             raise _foreign()
         return {
             "key_codes": self.keys.codes(decode(memory.keys, memory.key_scales, _CPU, torch.float32)),

@@ -18,7 +18,7 @@ MEMORIES_PER_CHUNK = 5  # section 3.1
 PREFIX_TEXT = "Reference:"  # behind BOS: every reference is written behind it, every read begins with it
 
 Positions = Literal["parallel", "serial"]
-Codec = Literal["fp32", "fp16", "int8", "pq"]
+Codec = Literal["fp32", "fp16", "int8", "int4", "pq"]
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Keeping:
         def joined(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
             return np.stack([array[i, :, :count] for array in arrays])  # (L, H, K, ...)
 
-        def scales(of: list[Encoded]) -> npt.NDArray[np.float32] | None:
+        def scales(of: list[Encoded]) -> npt.NDArray[Any] | None:
             found = [scale for _, scale in of if scale is not None]
             return joined(found) if found else None
 

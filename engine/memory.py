@@ -18,24 +18,31 @@ from engine.errors import MemoryMismatch
 class ExplicitMemory:
     """Selected attention key-values of one reference.
 
-    keys, values: (L, H, K, D) numbers as the format's codec keeps them (engine.codec); L memory layers,
-        H key-value heads, K = min(tokens per head, `length`) selected tokens, D head dimension.
+    keys, values: (L, H, K, D) numbers as the format's codec keeps them (engine.codec), D / 2 bytes in int4;
+        L memory layers, H key-value heads, K = min(tokens per head, `length`) selected tokens, D head
+        dimension.
     indices: (L, H, K) uint8, ascending: which token of the reference each row is.
     length: tokens of the encoded reference.
-    key_scales, value_scales: (L, H, K), with the int8 codec only.
+    key_scales, value_scales: (L, H, K) in int8, (L, H, K, groups, 2) in int4, else None.
     """
 
     keys: npt.NDArray[Any]
     values: npt.NDArray[Any]
     indices: npt.NDArray[np.uint8]
     length: int
-    key_scales: npt.NDArray[np.float32] | None = None
-    value_scales: npt.NDArray[np.float32] | None = None
+    key_scales: npt.NDArray[Any] | None = None
+    value_scales: npt.NDArray[Any] | None = None
 
     @property
     def tokens(self) -> int:
         """K, rows per head."""
         return int(self.keys.shape[2])
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(L, H, K, D) of keys and values, however they are kept."""
+        layers, heads, tokens, width = self.keys.shape
+        return layers, heads, tokens, width * (2 if self.keys.dtype == np.uint8 else 1)
 
     @property
     def nbytes(self) -> int:
@@ -71,10 +78,28 @@ class ExplicitMemory:
         except KeyError as missing:
             raise MemoryMismatch(f"the stored memory lacks {missing}; rebuild the bank") from None
         shapes = {memory.keys.shape[:3], memory.values.shape[:3], memory.indices.shape}
-        shapes |= {scales.shape for scales in (memory.key_scales, memory.value_scales) if scales is not None}
-        if memory.keys.shape != memory.values.shape or len(shapes) != 1:
+        scales = [each for each in (memory.key_scales, memory.value_scales) if each is not None]
+        shapes |= {each.shape[:3] for each in scales}
+        if memory.keys.shape != memory.values.shape or len(shapes) != 1 or not _fits(memory, scales):
             raise MemoryMismatch(
                 f"the stored memory's shapes disagree: keys {memory.keys.shape}, values "
                 f"{memory.values.shape}, indices {memory.indices.shape}; rebuild the bank"
             )
         return memory
+
+
+def _fits(memory: ExplicitMemory, scales: list[npt.NDArray[Any]]) -> bool:
+    """Whether numbers and what turns them back are of one codec."""
+    if memory.values.dtype != memory.keys.dtype:
+        return False
+    if memory.keys.dtype == np.uint8:
+        return len(scales) == 2 and all(
+            each.ndim == 5
+            and each.shape[4] == 2
+            and each.shape[3] > 0
+            and memory.shape[3] % each.shape[3] == 0
+            for each in scales
+        )
+    if memory.keys.dtype == np.int8:
+        return len(scales) == 2 and all(each.ndim == 3 for each in scales)
+    return not scales

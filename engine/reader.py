@@ -73,9 +73,9 @@ def load(
     layers, heads, dim = len(fmt.layers), transformer.kv_heads, transformer.head_dim
     for memory in memories:
         expected = (layers, heads, min(fmt.tokens_per_head, memory.length), dim)
-        if memory.keys.shape != expected:
+        if memory.shape != expected:
             raise MemoryMismatch(
-                f"a memory has shape {memory.keys.shape}, this engine reads {expected} (layers, heads, "
+                f"a memory has shape {memory.shape}, this engine reads {expected} (layers, heads, "
                 "tokens, dimension); rebuild the bank for this model and format"
             )
     columns = tuple(memory.tokens for memory in memories)

@@ -151,7 +151,7 @@ def _answer(asker: Asker, question: Question, mode: Mode, max_tokens: int) -> An
 
 
 def _looked_at(answer: Answer, mode: Mode) -> list[Citation] | list[MemoryRead]:
-    """The passages, best first: by rank in mode text, by attention over the whole answer in mode memory."""
+    """The passages, best first: by rank in mode text, by what the whole answer read in mode memory."""
     if mode == "text":
         return answer.citations
     passages: dict[int, MemoryRead] = {}
@@ -160,5 +160,5 @@ def _looked_at(answer: Answer, mode: Mode) -> list[Citation] | list[MemoryRead]:
         for memory in read.memories:
             key = memory.reference_id
             passages[key] = memory
-            mass[key] = mass.get(key, 0.0) + memory.attention * (read.to_token - read.from_token)
+            mass[key] = mass.get(key, 0.0) + memory.read * (read.to_token - read.from_token)
     return [passages[key] for key in sorted(mass, key=lambda key: -mass[key])]

@@ -45,7 +45,7 @@ from storage import files
 from storage.records import ReferenceRow
 from storage.store import Store
 
-CODECS: tuple[Codec, ...] = ("fp16", "int8", "pq")
+CODECS: tuple[Codec, ...] = ("fp16", "int8", "int4", "pq")
 QUESTIONS = 200
 SEARCHED = (10_000, 100_000, 1_000_000)  # references
 LOADS = 60

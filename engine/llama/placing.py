@@ -99,9 +99,9 @@ class Placing:
     def _check(self, memory: ExplicitMemory) -> None:
         tokens = max(1, min(self.format.tokens_per_head, memory.length))
         expected = (self.layers, self.heads, tokens, self.dim)
-        if memory.keys.shape != expected or memory.values.shape != expected:
+        if memory.shape != expected or memory.values.shape != memory.keys.shape:
             raise MemoryMismatch(
-                f"a memory has shape {memory.keys.shape}, this engine reads {expected} (layers, heads, "
+                f"a memory has shape {memory.shape}, this engine reads {expected} (layers, heads, "
                 "tokens, dimension); rebuild the bank for this model and format"
             )
         indices = memory.indices
