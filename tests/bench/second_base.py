@@ -37,11 +37,11 @@ SHAPE = {
     "head_dim": 32,
     "initializer_range": 0.02,
 }
-KEPT = (4, 8, 16, 32)
+KEPT = (2, 4, 8)
 KEYS, CODES = range(33, 127), range(127, 256)
-FACTS = 8  # in a text that the base learns from
-OPENING, MIDDLE = b"the code of ", b" is "
-REFERENCES, BATCH, HELD_OUT = 12, 64, 8
+FACTS = 6  # in a text that the base learns from
+OPENING, MIDDLE = b"of ", b" is "
+REFERENCES, BATCH, HELD_OUT = 12, 32, 8
 
 
 def fact(key: int, code: int) -> tuple[int, ...]:
@@ -132,7 +132,7 @@ def main() -> None:
         model.eval().save_pretrained(folder / "base")
         tiny.tokenizer().save_pretrained(folder / "base")
         loaded = loading.load(str(folder / "base"), dtype=torch.float32, device="cpu", cache=folder)
-        fmt = MemoryFormat(tuple(range(loaded.transformer.layers)), 8, "contribution_energy", codec="int8")
+        fmt = MemoryFormat(tuple(range(loaded.transformer.layers)), 4, "contribution_energy", codec="int8")
         unseen = random.Random(f"{arguments.seed} held out")
         held_out = [lesson(unseen) for _ in range(HELD_OUT)]
         print(json.dumps({"reads": "text", "nll": nll(loaded, fmt, [as_text(b) for b in held_out])}))

@@ -60,7 +60,7 @@ def test_a_trained_adapter_is_measured_and_used(settings: Settings, data: Path, 
     base, adapted = ([row for row in rows if row.adapted is side] for side in (False, True))
     assert [row.reads for row in base] == ["none", "text", "memory", "wrong"]
     assert [row.reads for row in adapted] == ["none", "text", *["memory"] * len(KEPT), "wrong"]
-    assert [row.tokens_per_head for row in adapted[2:]] == [*KEPT, 32]
+    assert [row.tokens_per_head for row in adapted[2:]] == [*KEPT, 64]
     assert len({row.n for row in rows}) == 1
     assert base[0].nll != adapted[0].nll  # two steps have changed something
     assert base[2].nll != base[3].nll  # wrong memories are not the right ones
@@ -124,13 +124,13 @@ def test_the_ladder_changes_one_thing_at_a_time(
     assert list(ladder) == [
         *("first half", "serial", "1 memory", "3 memories", "10 memories", "shuffled"),
         *(f"selection {rule}" for rule in RULES),
-        *("codec fp32", "codec fp16", "codec int8"),
+        *("codec fp32", "codec fp16", "codec int8", "codec int4"),
     ]
-    own = next(row for row in plain if row.adapted and row.reads == "memory" and row.tokens_per_head == 32)
+    own = next(row for row in plain if row.adapted and row.reads == "memory" and row.tokens_per_head == 64)
     assert {(row.adapted, row.reads, row.tokens_per_head, row.n) for row in ladder.values()} == {
-        (True, "memory", 32, own.n)
+        (True, "memory", 64, own.n)
     }
-    assert ladder["codec int8"] == replace(own, variant="codec int8")
+    assert ladder["codec int4"] == replace(own, variant="codec int4")
     assert ladder["shuffled"].nll == pytest.approx(own.nll, abs=2e-4)
     for variant in ("first half", "serial", "1 memory", "selection attention", "codec fp32"):
         assert ladder[variant].nll != own.nll, variant
