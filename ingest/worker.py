@@ -23,6 +23,7 @@ from engine.errors import EngineError
 from engine.opening import BACKENDS
 from engine.registry import DEFAULT_EMBEDDER, DEFAULT_MODEL
 from ingest.pipeline import Pipeline
+from ingest.renewing import renew
 from storage.errors import DiskFull, JobLost, StorageError
 from storage.records import JobRow
 from storage.store import Store
@@ -157,6 +158,8 @@ def main(arguments: list[str] | None = None) -> int:
                     pipeline = Pipeline(store, engine, choice.load_embedder(), owner, stop)
                     lines.append(pipeline)
                     log.info("%s is ready after %.1f s", engine.info.model, time.monotonic() - started)
+                    if not options.until_idle:  # else somebody waits for what he asked for
+                        renew(store, engine.fingerprint)
                     work(store, pipeline, owner, stop, options.until_idle)
             except EngineError:
                 if not stop.is_set():  # else it gave up waiting for the model, as it was told

@@ -4,7 +4,6 @@ A bank belongs to the engine that wrote it. After a change of model, adapter or 
 is written in the background, one job for each document, while the old one goes on serving its own engine.
 """
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +14,10 @@ from app.service import Service
 from app.supervisor import OwnWorkers
 from engine.format import Fingerprint, fingerprint_id
 from ingest.bank import MemoryBank
-from ingest.pipeline import WRITE_PRIORITY
+from ingest.renewing import queue
 from storage.audit import Audit, Problem
 from storage.compaction import Compaction
-from storage.errors import DocumentNotFound
 from storage.records import BankStatus
-
-log = logging.getLogger(__name__)
 
 UNREADABLE = "it was coded with a codebook that is damaged or gone"
 POLL_SECONDS = 0.5
@@ -86,23 +82,10 @@ def rebuild(service: Service, *, wait: bool = False, report: Report | None = Non
         discarded = MemoryBank(service.store, engine.fingerprint).discard_damaged()
         lacking = service.store.references.documents_without_memory(mine)
         for document_id in lacking:
-            _enqueue(service, document_id)
+            queue(service.store, document_id)
     if wait and lacking:
         _wait(service, set(lacking), mine, report or (lambda done, total: None))
     return _standing(service, mine, 0 if wait else len(lacking), discarded)
-
-
-def _enqueue(service: Service, document_id: str) -> None:
-    try:
-        collections = service.store.documents.get(document_id).collections
-        service.store.jobs.enqueue(
-            "memories",
-            document_id,
-            collection=collections[0] if collections else None,
-            priority=WRITE_PRIORITY,
-        )
-    except DocumentNotFound:
-        log.info("document %s was deleted meanwhile", document_id)
 
 
 def _wait(service: Service, waiting: set[str], mine: str, report: Report) -> None:
