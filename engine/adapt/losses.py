@@ -13,7 +13,7 @@ from engine.adapt.passes import LivePlain, LiveRead, LiveWrite
 from engine.format import REFERENCE_TOKENS, MemoryFormat
 from engine.transformer import Transformer
 
-SHARED = 64  # prompts that begin with as many equal tokens are computed together
+SHARED = 320  # prompts with as many equal tokens, more than two references, are computed together
 
 
 def answer_nll(transformer: Transformer, fmt: MemoryFormat, batch: Batch) -> list[float]:
