@@ -91,7 +91,9 @@ def known_answers(saved: Saved) -> Iterator[str]:
     )
     options = f"{DATA} --batches {saved.batches} --seed {saved.seed}"
     commands = [f"attest adapt evaluate FOLDER {options} --ladder --json"]
-    yield block([*commands, f"attest adapt evaluate CEILING {options} --json"] if tuned else commands)
+    if tuned:
+        commands.append(f"attest adapt evaluate CEILING {options} --reads text --json")
+    yield block(commands)
     tops = {"over text": only(rows, adapted=True, reads="text")}
     if tuned:
         tops["over the ceiling"] = only(tuned, reads="text")
@@ -146,8 +148,8 @@ def asked(saved: Saved) -> Iterator[str]:
         a time over {first["references"]} references; what is read is what retrieval finds. Answers are
         greedy. Exact match and F1 are SQuAD's, over answerable questions. “Abstention” is the mean of the
         share of unanswerable questions declined and of answerable ones answered. “Evidence” says how often
-        the reference with the most attention (in mode text the first retrieved), or any of those read,
-        overlaps the right place."""
+        the reference that was read most (in mode text the first retrieved), or any of those read, overlaps
+        the right place."""
     )
     command = f"attest eval {SET}" + ("" if saved.limit is None else f" --limit {saved.limit}")
     commands = {
@@ -298,8 +300,14 @@ def limits(saved: Saved) -> Iterator[str]:
     if having((*saved.evaluated, *saved.base, *saved.ceiling), "f1"):
         said += [
             "An answer that is right in other words scores low in exact match and F1.",
-            "Times are of the machine on which they were measured; compare rows, not milliseconds.",
+            """Times are of the machine on which they were measured, and of the moment; `attest bench speed`
+            compares them side by side.""",
         ]
+    if having(saved.ceiling, "f1"):
+        said.append(
+            """The model tuned for text has no heads of its own by which it finds references: it is given what
+            the search finds, in the search's order."""
+        )
     if having(saved.abilities, "unsupported"):
         said.append("An answer can be wrong in words that all stand in the references; that is not counted.")
     yield "## What the figures do not say"
