@@ -10,7 +10,7 @@ from engine.adapt import losses
 from engine.adapt.batch import Batch, Sample
 from engine.adapt.losses import answer_logits, answer_nll, loss, write_live
 from engine.adapt.passes import LiveWrite
-from engine.format import MemoryFormat
+from engine.format import REFERENCE_TOKENS, MemoryFormat
 from engine.loading import LoadedModel
 from engine.protocol import KeyedMemory, Message
 from engine.torch_engine import TorchEngine
@@ -120,10 +120,13 @@ def test_prompts_that_begin_alike_are_computed_once_and_say_the_same(tiny_loaded
         *lesson(tiny_loaded, (None, (1,))).samples,
         *(Sample((*beginning, *own), answer, None) for own, answer in (((5,), (6, 7, 8)), ((5, 9, 4), (3,)))),
         Sample(beginning[: losses.SHARED + 1], (7, 7), None),
+        Sample(
+            (*beginning[: 2 * REFERENCE_TOKENS], *[9] * REFERENCE_TOKENS), (8,), None
+        ),  # goes on otherwise
     ]
     references = lesson(tiny_loaded, (None, (1,))).references
     texts = losses.texts_of(samples)
-    assert sorted(len(text.branches) for text in texts) == [0, 0, 3]
+    assert sorted(len(text.branches) for text in texts) == [0, 0, 0, 3]
     alone = sum(len(sample.prompt) + len(sample.answer) for sample in samples)
     assert sum(len(text.ids) for text in texts) < alone - losses.SHARED
     fmt = MemoryFormat((0, 1, 2, 3), tokens_per_head=8)
