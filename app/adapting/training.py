@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 EXAMS = 8  # held-out batches measured while training
 KEPT = (8, 16, 32, 64, 128)  # tokens per head that an adapter is measured at
+TEXT_FIRST = "text"  # folder, inside an adapter's, of what it learnt before memories
+AFTER_TEXT = 1e-3  # highest learning rate of memories then
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def train(
     steps: int,
     seed: int,
     reads: Literal["memory", "text"] = "memory",
+    text_first: int = 0,
     start: Path | None = None,
     learning_rate: float | None = None,
     report: "Callable[[Progress], None]",
@@ -82,12 +85,33 @@ def train(
     """Train an adapter for the chosen model into `folder`, or go on with one that is there.
 
     reads: "text" trains the same adapter to read the same references in its prompt, to compare with.
-    start: the folder of an adapter to go on from, with other lessons than its own.
-    learning_rate: the highest; where training goes on from an adapter, by default a third of the usual one,
-    which would first undo much of what was learnt.
+    text_first: so many steps of reading text go before, into the folder `text` inside, and memories are
+    learnt from there on. start: the folder of an adapter to go on from, with other lessons than its own.
+    learning_rate: the highest; by default less where training goes on from an adapter: the usual one would
+    first undo much of what was learnt.
 
-    Returns what is kept as `attest.json` beside it. Raises AttestError.
+    Returns what is kept as `attest.json` beside it, that of the text if `stop` was set before memories were
+    begun. Raises AttestError.
     """
+    if text_first:
+        if reads == "text":
+            raise AttestError("text_first goes before memories; to read text only, give the steps alone")
+        before, start = start, folder / TEXT_FIRST
+        card = train(
+            settings,
+            data,
+            start,
+            steps=text_first,
+            seed=seed,
+            reads="text",
+            start=before,
+            learning_rate=learning_rate,
+            report=report,
+            stop=stop,
+        )
+        if stop and stop.is_set():
+            return card
+        learning_rate = learning_rate or AFTER_TEXT
     from app.adapting.lessons import AS_TEXT, EXAM, TEXT_EXAM, Lessons, Mix
     from engine import loading
     from engine.adapt.training import Plan, Training

@@ -42,6 +42,13 @@ def adapt() -> None:
     help="text: read the same references in the prompt; the ceiling that memories are compared with.",
 )
 @click.option(
+    "--text-first",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Steps of reading text that go before, into FOLDER/text; memories are learnt from there on.",
+)
+@click.option(
     "--from",
     "start",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -50,7 +57,7 @@ def adapt() -> None:
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, min_open=True),
-    help="The highest. [default: 0.0015; 0.0005 with --from]",
+    help="The highest. [default: 0.0015; 0.0005 with --from; for memories after --text-first 0.001]",
 )
 @as_json
 def train(
@@ -59,6 +66,7 @@ def train(
     steps: int,
     seed: int,
     reads: Literal["memory", "text"],
+    text_first: int,
     start: Path | None,
     learning_rate: float | None,
     as_json: bool,
@@ -76,6 +84,7 @@ def train(
             steps=steps,
             seed=seed,
             reads=reads,
+            text_first=text_first,
             start=start,
             learning_rate=learning_rate,
             report=_report,

@@ -48,7 +48,7 @@ class Plan:
     learning_rate: float = 1.5e-3
     warmup: int = 40
     clip: float = 1.0
-    tokens_per_head: tuple[int, ...] = (8, 16, 16, 32, 32, 64)
+    tokens_per_head: tuple[int, ...] = (8, 16, 32, 64, 64, 128)
     evaluate_every: int = 130
     save_every: int = 50
     start: Adapter | None = None
@@ -105,12 +105,14 @@ class Training:
     def run(self, report: Callable[[Progress], None], stop: threading.Event | None = None) -> Progress:
         """Train to the plan's end, or until `stop` is set. What was reached is saved and returned either way.
 
-        Goes on from the state in the folder, if there is one. Raises ValueError if that state belongs to
-        another plan.
+        Goes on from the state in the folder, if there is one; a training that has ended is left as it is.
+        Raises ValueError if that state belongs to another plan.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         self._resume()
         plan, losses = self._plan, list[float]()
+        if self._step == plan.steps:
+            return self._logged()
         reached = Progress(self._step, plan.steps, self._samples, self._seconds, 0.0, {})
         if self._step == 0:
             (self._folder / LOG).unlink(missing_ok=True)  # of a training whose state is gone
@@ -187,6 +189,11 @@ class Training:
         with (self._folder / LOG).open("a") as lines:
             lines.write(json.dumps(asdict(progress)) + "\n")
         report(progress)
+
+    def _logged(self) -> Progress:
+        """The last of the log."""
+        last = json.loads((self._folder / LOG).read_text().splitlines()[-1])
+        return Progress(**{**last, "nll": {int(kept): nll for kept, nll in last["nll"].items()}})
 
     def _save(self) -> None:
         """The adapter as peft keeps it, and the state to go on from."""

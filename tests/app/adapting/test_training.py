@@ -7,17 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from gguf import GGUFReader
+from safetensors.torch import load_file
 
 from app.adapting import heads as fitting_heads
 from app.adapting.heads import fit_heads
-from app.adapting.training import KEPT, evaluate, export, read_material, train
+from app.adapting.training import AFTER_TEXT, KEPT, TEXT_FIRST, evaluate, export, read_material, train
 from app.errors import AttestError
 from app.settings import Settings
 from engine.adapt.examining import Row
 from engine.adapt.training import Progress
 from engine.adapt.weighing import WAYS
-from engine.adapter import Adapter
+from engine.adapter import TENSORS, Adapter
 from engine.opening import open_engine
 from engine.protocol import Message
 from engine.selection import RULES
@@ -75,6 +77,37 @@ def test_a_trained_adapter_is_measured_and_used(settings: Settings, data: Path, 
     assert engine.info.adapter == "reader"
     assert engine.format == adapter.format
     assert engine.fingerprint.id != plain.fingerprint.id
+
+
+def test_memories_are_learnt_after_text(settings: Settings, data: Path, tmp_path: Path) -> None:
+    """One command does what two do, and goes on where it was stopped."""
+    arguments = {"seed": 3, "report": lambda progress: None}
+    stop, folder = threading.Event(), tmp_path / "one"
+
+    def stop_soon(progress: Progress) -> None:
+        if progress.step == 0:
+            stop.set()
+
+    stopped = {**arguments, "report": stop_soon, "stop": stop}
+    card = train(settings, data, folder, steps=2, text_first=1, **stopped)
+    assert (card["trained"]["reads"], card["trained"]["step"]) == ("text", 0)
+    assert not (folder / "attest.json").exists()
+    card = train(settings, data, folder, steps=2, text_first=1, **arguments)
+    assert train(settings, data, folder, steps=2, text_first=1, **arguments) == card  # it has ended
+    assert json.loads((folder / "attest.json").read_text()) == json.loads(json.dumps(card))
+    assert (card["trained"]["reads"], card["trained"]["step"]) == ("memory", 2)
+    assert card["trained"]["nll"]
+
+    text, two, start = tmp_path / "text", tmp_path / "two", folder / TEXT_FIRST
+    train(settings, data, text, steps=1, reads="text", **arguments)
+    # from the same folder: peft orders its settings anew each time, and lessons are drawn by the hash
+    train(settings, data, two, steps=2, start=start, learning_rate=AFTER_TEXT, **arguments)
+    for one, other in ((start, text), (folder, two)):
+        mine, theirs = (load_file(each / TENSORS) for each in (one, other))
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    with pytest.raises(AttestError, match="goes before memories"):
+        train(settings, data, folder, steps=2, reads="text", text_first=1, **arguments)
 
 
 def test_heads_are_weighed_and_used(
