@@ -216,6 +216,7 @@ def test_a_folder_without_questions_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_few_minutes_of_training_lower_the_held_out_loss_by_a_third(
     shared_data: Path, tmp_path: Path
 ) -> None:
