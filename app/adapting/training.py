@@ -95,7 +95,7 @@ def train(
     """
     if text_first:
         if reads == "text":
-            raise AttestError("text_first goes before memories; to read text only, give the steps alone")
+            raise AttestError("--text-first goes before memories; with --reads text give --steps alone")
         before, start = start, folder / TEXT_FIRST
         card = train(
             settings,
