@@ -96,22 +96,21 @@ def train(
     if text_first:
         if reads == "text":
             raise AttestError("--text-first goes before memories; with --reads text give --steps alone")
-        before, start = start, folder / TEXT_FIRST
         card = train(
             settings,
             data,
-            start,
+            folder / TEXT_FIRST,
             steps=text_first,
             seed=seed,
             reads="text",
-            start=before,
+            start=start,
             learning_rate=learning_rate,
             report=report,
             stop=stop,
         )
         if stop and stop.is_set():
             return card
-        learning_rate = learning_rate or AFTER_TEXT
+        start, learning_rate = folder / TEXT_FIRST, learning_rate or AFTER_TEXT
     from app.adapting.lessons import AS_TEXT, EXAM, TEXT_EXAM, Lessons, Mix
     from engine import loading
     from engine.adapt.training import Plan, Training

@@ -90,7 +90,9 @@ def train(
             report=_report,
             stop=stop,
         )
-    show(card, as_json, [f"{folder}: {card['trained']['samples']} samples"])
+    unread = text_first and card["trained"]["reads"] == "text"
+    left = "; memories are not begun, the same command goes on" if unread else ""
+    show(card, as_json, [f"{folder}: {card['trained']['samples']} samples{left}"])
 
 
 @adapt.command("evaluate")

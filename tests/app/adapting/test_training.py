@@ -100,7 +100,7 @@ def test_memories_are_learnt_after_text(settings: Settings, data: Path, tmp_path
 
     text, two, start = tmp_path / "text", tmp_path / "two", folder / TEXT_FIRST
     train(settings, data, text, steps=1, reads="text", **arguments)
-    # from the same folder: peft orders its settings anew each time, and lessons are drawn by the hash
+    # from the same folder: the second part's lessons are drawn by its hash
     train(settings, data, two, steps=2, start=start, learning_rate=AFTER_TEXT, **arguments)
     for one, other in ((start, text), (folder, two)):
         mine, theirs = (load_file(each / TENSORS) for each in (one, other))
