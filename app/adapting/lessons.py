@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from app.adapting.templates import natural
+from app.adapting.templates import natural, unnamed
 from app.answering.abstaining import ABSTENTION
 from app.answering.asking import passage_text
 from app.measuring.questions import Context, Question
@@ -58,10 +58,11 @@ class Mix:
     from the frozen model reading the right references as text, or all (`taught_all`), with weight
     `distillation` beside the gold answer. as_text: the prompt of every question about a document has the
     same `references` as text, its own among them, and no memory is read. templated: contract questions that
-    stay as the data words them. plain: steps with conversations or texts without documents.
+    stay as the data words them. unnamed: questions about a disease that do not name it. plain: steps with
+    conversations or texts without documents.
     """
 
-    unanswerable: float = 0.5
+    unanswerable: float = 0.2
     wrong_only: float = 0.05
     fewer: float = 0.15
     references: int = MEMORIES_PER_CHUNK
@@ -72,6 +73,7 @@ class Mix:
     taught_all: bool = False
     as_text: bool = False
     templated: float = 0.2
+    unnamed: float = 0.25
     plain: float = 0.4
 
 
@@ -85,10 +87,11 @@ EXAM = Mix(
     distilled=QUESTIONS,
     distillation=0,
     taught_all=True,
+    unnamed=0,
     plain=0,
 )
 # Reading the same references as text: the ceiling that memories are compared with.
-AS_TEXT = replace(EXAM, unanswerable=Mix.unanswerable, plain=Mix.plain, as_text=True)
+AS_TEXT = replace(EXAM, unanswerable=Mix.unanswerable, unnamed=Mix.unnamed, plain=Mix.plain, as_text=True)
 TEXT_EXAM = replace(EXAM, as_text=True)
 
 _SHORT = {"yes": "Yes.", "no": "No.", "maybe": "Maybe."}
@@ -254,9 +257,7 @@ class Lessons:
         places: range,
         generator: random.Random,
     ) -> None:
-        question = asked.question
-        if generator.random() >= self._mix.templated:
-            question = natural(question, generator)
+        question = self._as_people_ask(asked.question, generator)
         answer = self._answer(question)
         # without a place for its answer, a question is about all that was cut from its document
         known = [places[i] for i in _right(question, references)] if question.answers else list(places)
@@ -306,13 +307,18 @@ class Lessons:
         shown = draft.text(read)
         system = profile(generator.choice((*{each.domain: None for each in asked}, "general"))).system
         for each in asked:
-            question = each.question
-            if generator.random() >= self._mix.templated:
-                question = natural(question, generator)
+            question = self._as_people_ask(each.question, generator)
             prompt = self._prompt(system, shown + _wording(question), longer=6)
             if prompt is not None:
                 answer = self._answer(question)
                 draft.samples.append(Sample(prompt, answer, None, profile=each.domain))
+
+    def _as_people_ask(self, question: Question, generator: random.Random) -> Question:
+        if generator.random() >= self._mix.templated:
+            question = natural(question, generator)
+        if self._mix.unnamed and generator.random() < self._mix.unnamed:  # an exam draws nothing for it
+            question = unnamed(question) or question
+        return question
 
     def _continue(self, draft: Draft, generator: random.Random) -> None:
         """A document goes on, a chunk from each of the places where five references lie behind it."""

@@ -1,6 +1,8 @@
-"""CUAD asks "Highlight the parts (if any) of this contract related to ..."; people ask otherwise.
+"""People ask otherwise than data sets do.
 
-`assets/questions/cuad.toml` has, for each of its categories, what a lawyer would type.
+CUAD asks "Highlight the parts (if any) of this contract related to ..."; `assets/questions/cuad.toml` has,
+for each of its categories, what a lawyer would type. MedQuAD names the disease in each question; who has its
+article open asks "What are the symptoms?".
 """
 
 import random
@@ -13,6 +15,11 @@ from importlib import resources
 from app.measuring.questions import Question
 
 _TEMPLATE = re.compile(r'Highlight the parts .* related to "([^"]+)"')
+_OF_A_DISEASE = re.compile(
+    r"(What are the (symptoms|treatments|complications|genetic changes|causes|stages)|Who is at risk"
+    r"|How many people are affected|How to diagnose|How to prevent|What causes) .+",
+    re.DOTALL,
+)
 
 
 def natural(question: Question, generator: random.Random) -> Question:
@@ -20,6 +27,12 @@ def natural(question: Question, generator: random.Random) -> Question:
     template = _TEMPLATE.match(question.text)
     asked = _natural_questions().get(template[1]) if template else None
     return replace(question, text=generator.choice(asked)) if asked else question
+
+
+def unnamed(question: Question) -> Question | None:
+    """The question about a disease without its name; None for any other."""
+    found = _OF_A_DISEASE.fullmatch(question.text)
+    return replace(question, text=f"{found[1]}?") if found else None
 
 
 @cache

@@ -11,17 +11,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from app.adapting.templates import unnamed
 from app.measuring.questions import Question
 from tests.bench.eval_set import ABSENT, Drawn
 
 PLAIN = "plain"  # begins the data set of each
 AMONG = (3, 10, 30)
 OF_A_CONTRACT = re.compile(r"In the [^:]+: (?P<plain>.+)", re.DOTALL)
-OF_A_DISEASE = re.compile(
-    r"(?P<plain>What are the (symptoms|treatments|complications|genetic changes|causes|stages)|Who is at risk"
-    r"|How many people are affected|How to diagnose|How to prevent|What causes) .+",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True)
@@ -49,8 +45,8 @@ def plain(drawn: Drawn, seed: int) -> list[Plain]:
             made.append(_beside(generator.choice(of_others), here))
         elif question.answers:
             made.append(_made(question, f"one of {question.dataset}", [here]))
-            if found := OF_A_DISEASE.fullmatch(question.text):
-                made.append(_made(replace(question, text=f"{found['plain']}?"), "disease", [here]))
+            if short := unnamed(question):
+                made.append(_made(short, "disease", [here]))
                 other = generator.choice(of_contracts)
                 made.append(_beside(replace(other, text=OF_A_CONTRACT.sub(r"\g<plain>", other.text)), here))
     return made

@@ -173,6 +173,22 @@ def test_what_is_read_again_as_text_is_there_to_read() -> None:
         assert "plumber" in shown or f" {said(sample)}" in shown
 
 
+def test_diseases_go_unnamed_as_often_as_the_mix_says_and_never_in_an_exam() -> None:
+    def named(mix: Mix) -> set[str]:
+        of_diseases = [
+            replace(each, question=replace(each.question, text="What are the symptoms of Gout ?"))
+            for each in asked()
+        ]
+        made = Lessons(FakeEngine().tokenize, prompt_ids, END, of_diseases, contexts(), (), 0, mix)  # type: ignore[arg-type]
+        samples = [sample for batch in map(made.batch, range(8)) for sample in batch.samples]
+        return {"Gout" if "Gout" in text_of(sample.prompt) else "unnamed" for sample in samples}
+
+    for mix in (ALWAYS, replace(AS_TEXT, unanswerable=0, plain=0)):
+        assert named(replace(mix, unnamed=1.0)) == {"unnamed"}
+        assert named(mix) == {"Gout", "unnamed"}
+    assert named(EXAM) == {"Gout"}
+
+
 def test_plain_samples_follow_the_frozen_model_only() -> None:
     made = lessons(Mix(**{**vars(ALWAYS), "plain": 1.0}))
     plain = [sample for sample in made.batch(0).samples if sample.memories is None]

@@ -2,7 +2,7 @@
 
 import random
 
-from app.adapting.templates import _natural_questions, natural
+from app.adapting.templates import _natural_questions, natural, unnamed
 from app.measuring.questions import Question
 
 TEMPLATE = (
@@ -31,3 +31,16 @@ def test_other_questions_and_unknown_categories_stay() -> None:
     for text in ("When did OPEC begin?", TEMPLATE.format("Pets"), ""):
         question = Question("x", text, (), "c")
         assert natural(question, random.Random(0)) == question
+
+
+def test_a_question_about_a_disease_goes_without_its_name() -> None:
+    for text, plain in (
+        ("What are the symptoms of Omsk Hemorrhagic Fever (OHF)? ?", "What are the symptoms?"),
+        ("What are the genetic changes related to Christianson syndrome ?", "What are the genetic changes?"),
+        ("Who is at risk for Breast Cancer? ?", "Who is at risk?"),
+        ("What causes Cystocele ?", "What causes?"),
+    ):
+        asked = unnamed(Question("x", text, (), "c", "MedQuAD"))
+        assert asked == Question("x", plain, (), "c", "MedQuAD")
+    for text in ("When did OPEC begin?", "What are the symptoms?", "What is (are) Porencephaly ?", ""):
+        assert unnamed(Question("x", text, (), "c")) is None
