@@ -19,7 +19,9 @@ def attach(model: Any, name: str, rank: int, alpha: int) -> Any:
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(LINEAR_MAPS), task_type="CAUSAL_LM")
     with _older_transformers():
         attached = get_peft_model(model, config, autocast_adapter_dtype=False)
-    attached.peft_config["default"].base_model_name_or_path = name
+    kept = attached.peft_config["default"]
+    kept.base_model_name_or_path = name
+    kept.target_modules = list(LINEAR_MAPS)  # a set is written in another order by each process
     return attached
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from engine import loading
 from engine.adapt.batch import Batch, Sample
+from engine.adapt.lora import LINEAR_MAPS
 from engine.adapt.losses import answer_nll
 from engine.adapt.training import LOG, Plan, Progress, Training
 from engine.adapter import Adapter
@@ -46,6 +47,12 @@ def plan(steps: int, **changes: object) -> Plan:
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = load_file(folder / "adapter_model.safetensors")
     return found
+
+
+def test_an_adapter_is_written_alike_by_every_process(loaded: LoadedModel, tmp_path: Path) -> None:
+    Training(loaded, plan(1), tmp_path / "a", batch, []).run(lambda _: None)
+    written = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
+    assert written["target_modules"] == list(LINEAR_MAPS)
 
 
 def test_what_only_a_memory_holds_is_learnt(loaded: LoadedModel, tmp_path: Path) -> None:
