@@ -6,10 +6,13 @@ Each input is a file of JSON lines, as a command printed them; without it, its p
     --eval       attest eval QUESTIONS --contexts CONTEXTS --json
     --base-eval  the same with ATTEST_ADAPTER=none
     --ceiling    either or both, one file behind the other, of an adapter trained with `--reads text`
+    --more, --more-ceiling
+                 as --ladder and --ceiling, of more questions, where not every row was measured with them
     --retrieval  tests.bench.retrieval --recall
     --abilities  tests.bench.abilities and tests.bench.hallucination, one file behind the other
 
-Give `--batches`, `--seed` and `--limit` as those commands had them: the page prints the commands.
+Give `--batches`, `--more-batches`, `--seed` and `--limit` as those commands had them: the page prints the
+commands.
 
     python -m tests.bench.quality --ladder LADDER.jsonl --eval EVAL.jsonl > docs/quality.md
 """
@@ -44,9 +47,12 @@ class Saved:
     evaluated: Sequence[Line] = ()
     base: Sequence[Line] = ()
     ceiling: Sequence[Line] = ()
+    more: Sequence[Line] = ()
+    more_ceiling: Sequence[Line] = ()
     retrieval: Sequence[Line] = ()
     abilities: Sequence[Line] = ()
     batches: int = 20
+    more_batches: int = 64
     seed: int = 1
     limit: int | None = None
 
@@ -74,14 +80,22 @@ def page(saved: Saved) -> str:
 
 def known_answers(saved: Saved) -> Iterator[str]:
     """NLL of known answers, by what is read."""
-    rows = [row for row in saved.ladder if not row.get("variant")]
-    tuned = [row for row in having(saved.ceiling, "nll") if row["adapted"]]
-    tuned = [row for row in tuned if row["reads"] in ("none", "text")]
-    if not rows:
-        return
+    for heading, ladder, ceiling, batches in (
+        ("Known answers, by what is read", saved.ladder, saved.ceiling, saved.batches),
+        ("The same, of more questions", saved.more, saved.more_ceiling, saved.more_batches),
+    ):
+        if ladder:
+            yield f"## {heading}"
+            yield from known(ladder, ceiling, f"{DATA} --batches {batches} --seed {saved.seed}")
+
+
+def known(ladder: Sequence[Line], ceiling: Sequence[Line], options: str) -> Iterator[str]:
+    """One set of questions. options: of the commands. Raises ValueError if the two were asked others."""
+    rows = [row for row in ladder if not row.get("variant")]
+    measured = having(ceiling, "nll")
+    tuned = [row for row in measured if row["adapted"] and row["reads"] in ("none", "text")]
     if {row["n"] for row in (*rows, *tuned)} != {rows[0]["n"]}:
         raise ValueError("the ceiling was asked other questions than the ladder; evaluate both alike")
-    yield "## Known answers, by what is read"
     also = "; “over the ceiling” to the model that is tuned for text" if tuned else ""
     yield prose(
         f"""{rows[0]["n"]} questions about documents that training never saw, of law, medicine and general
@@ -89,11 +103,16 @@ def known_answers(saved: Saved) -> Iterator[str]:
         negative log-likelihood per token of the right answer, in nats; lower is better. “Over text” is the
         ratio to the adapted model reading the same references as text in its prompt{also}."""
     )
-    options = f"{DATA} --batches {saved.batches} --seed {saved.seed}"
-    commands = [f"attest adapt evaluate FOLDER {options} --ladder --json"]
+    reads = {row["reads"] for row in rows}
+    command = f"attest adapt evaluate FOLDER {options}"
+    command += f" --reads {reads.pop()}" if len(reads) == 1 else ""
+    command += " --ladder" if len(rows) < len(ladder) else ""
+    commands = [f"{command} --json"]
     if tuned:
         commands.append(f"attest adapt evaluate CEILING {options} --reads text --json")
     yield block(commands)
+    untuned = {row["reads"] for row in rows if not row["adapted"]}
+    rows[:0] = [row for row in measured if not row["adapted"] and row["reads"] not in untuned]
     tops = {"over text": only(rows, adapted=True, reads="text")}
     if tuned:
         tops["over the ceiling"] = only(tuned, reads="text")
@@ -371,9 +390,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name in ("ladder", "eval", "base-eval", "ceiling", "retrieval", "abilities"):
+    for name in ("ladder", "eval", "base-eval", "ceiling", "more", "more-ceiling", "retrieval", "abilities"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--batches", type=int, default=Saved.batches)
+    parser.add_argument("--more-batches", type=int, default=Saved.more_batches)
     parser.add_argument("--seed", type=int, default=Saved.seed)
     parser.add_argument("--limit", type=int)
     given = parser.parse_args()
@@ -382,9 +402,12 @@ def main() -> None:
         evaluated=read(given.eval),
         base=read(given.base_eval),
         ceiling=read(given.ceiling),
+        more=read(given.more),
+        more_ceiling=read(given.more_ceiling),
         retrieval=read(given.retrieval),
         abilities=read(given.abilities),
         batches=given.batches,
+        more_batches=given.more_batches,
         seed=given.seed,
         limit=given.limit,
     )

@@ -96,6 +96,24 @@ def test_the_ceiling_is_the_model_tuned_for_text() -> None:
         page(Saved(ladder=LADDER, ceiling=[{**CEILING[2], "n": 70}]))
 
 
+def test_more_questions_have_a_table_of_their_own() -> None:
+    def more(*lines: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{**line, "n": 632, "nll": line["nll"] * 2} for line in lines]
+
+    text = page(
+        Saved(LADDER, ceiling=CEILING, more=more(*LADDER[3:5]), more_ceiling=more(*CEILING), more_batches=64)
+    )
+    first, second = text.split("## The same, of more questions")
+    assert cells(first, "adapted", "memories", "32")[:3] == ["1.000", "1.250", "2.000"]
+    assert cells(second, "adapted", "memories", "32")[:3] == ["2.000", "-", "2.000"]
+    assert cells(second, "untuned", "text in the prompt")[1] == "6.000"
+    assert "632 questions" in second
+    options = "--data ../shared/data --batches 64 --seed 1"
+    assert f"    attest adapt evaluate FOLDER {options} --reads memory --json\n" in second
+    assert f"    attest adapt evaluate CEILING {options} --reads text --json\n" in second
+    assert "more questions" not in page(Saved(ladder=LADDER))
+
+
 def test_answers_are_shown_over_all_and_by_data_set() -> None:
     text = page(Saved(evaluated=EVALUATED, base=[evaluated("text", 0.2)], limit=12))
     assert cells(text, "adapted", "memory") == [
