@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 FAST := .venv/.fast-engine
 
-.PHONY: run install check test test-slow test-gpu bench clean
+.PHONY: run install check test test-slow test-gpu bench adapter clean
 
 run: $(FAST)  ## install everything, then serve the page with the sample documents
 	$(BIN)/attest serve --samples
@@ -47,6 +47,16 @@ bench: $(FAST)  ## every benchmark, one JSON line each
 	@$(BIN)/attest bench speed --json
 	@$(BIN)/attest bench store --json
 	@$(BIN)/attest bench evidence --json
+
+# Hours. Goes on where it stopped. The built-in adapter was made by these steps (see its README).
+DATA ?= ../shared/data
+OUT ?= build/adapter
+adapter: $(FAST)  ## trains an adapter for the built-in model from scratch, into OUT/reader
+	$(BIN)/attest adapt train $(OUT)/first --data $(DATA) --text-first 700 --steps 700
+	$(BIN)/attest adapt train $(OUT)/second --data $(DATA) --from $(OUT)/first --steps 300 --learning-rate 0.0007
+	test -d $(OUT)/reader || $(BIN)/attest adapt average $(OUT)/reader $(OUT)/second $(OUT)/first
+	ATTEST_ADAPTER=$(abspath $(OUT))/reader $(BIN)/python -m tests.bench.retrieval --data $(DATA) --training --home $(OUT)/home --find $(OUT)/reader
+	$(BIN)/attest adapt heads $(OUT)/reader --data $(DATA) --questions 220 --held-out 100
 
 clean:
 	rm -rf .venv

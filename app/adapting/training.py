@@ -194,6 +194,31 @@ def evaluate(
     yield from examine(loaded, folder, exams, base, adapter.format, KEPT, changed, wanted)
 
 
+def average(out: Path, folders: Sequence[Path]) -> dict[str, Any]:
+    """The mean of the adapters of `folders`, each of which went on from another, in `out`.
+
+    Returns what is kept as `attest.json` beside it: what they have in common, and what each was trained for.
+    Raises AttestError.
+    """
+    from engine.adapt import averaging
+    from engine.adapter import OURS, Adapter
+
+    if out.exists():
+        raise AttestError(f"{out} exists already; name another place, or remove it")
+    adapters = [Adapter.open(folder) for folder in folders]
+    try:
+        averaging.average(adapters, out)
+    except ValueError as error:
+        raise AttestError(str(error)) from None
+    cards = [json.loads((adapter.folder / OURS).read_text(encoding="utf-8")) for adapter in adapters]
+    parts = [
+        {"adapter": each.hash, **card.get("trained", {})} for each, card in zip(adapters, cards, strict=True)
+    ]
+    card = {**cards[0], "trained": {"mean of": parts}}
+    (out / OURS).write_text(json.dumps(card, indent=2) + "\n")
+    return card
+
+
 def export(settings: Settings, folder: Path, out: Path, kind: Literal["merged", "gguf"]) -> None:
     """The adapter of `folder` for other programs: merged into its model, a safetensors folder, or by itself,
     a GGUF file for llama.cpp. Raises AttestError.

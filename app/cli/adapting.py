@@ -1,4 +1,4 @@
-"""`attest adapt`: train an adapter, measure one, weigh its heads, export one."""
+"""`attest adapt`: train an adapter, average some, measure one, weigh its heads, export one."""
 
 import signal
 import threading
@@ -93,6 +93,24 @@ def train(
     unread = text_first and card["trained"]["reads"] == "text"
     left = "; memories are not begun, the same command goes on" if unread else ""
     show(card, as_json, [f"{folder}: {card['trained']['samples']} samples{left}"])
+
+
+@adapt.command("average")
+@click.argument("out", type=FOLDER)
+@click.argument(
+    "folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@as_json
+def average(out: Path, folders: tuple[Path, ...], as_json: bool) -> None:
+    """Write the mean of the adapters of FOLDERS to OUT; each must have gone on from another (`train --from`).
+
+    A training and where it began are often worth less than what lies between.
+    """
+    from app.adapting.training import average as run
+
+    with for_people():
+        card = run(out, folders)
+    show(card, as_json, [f"{out}: the mean of {len(folders)} adapters"])
 
 
 @adapt.command("evaluate")

@@ -19,7 +19,7 @@ from app.settings import Settings
 from engine.adapt.examining import Row
 from engine.adapt.training import Progress
 from engine.adapt.weighing import WAYS
-from engine.adapter import TENSORS, Adapter
+from engine.adapter import OURS, TENSORS, Adapter
 from engine.opening import open_engine
 from engine.protocol import Message
 from engine.selection import RULES
@@ -167,6 +167,27 @@ def test_the_ladder_changes_one_thing_at_a_time(
     assert ladder["shuffled"].nll == pytest.approx(own.nll, abs=2e-4)
     for variant in ("first half", "serial", "1 memory", "selection attention", "codec fp32"):
         assert ladder[variant].nll != own.nll, variant
+
+
+def test_adapters_are_averaged_by_a_command(settings: Settings, data: Path, tmp_path: Path) -> None:
+    first, second, mean = tmp_path / "first", tmp_path / "second", tmp_path / "mean"
+    train(settings, data, first, steps=1, seed=0, report=lambda progress: None)
+    train(settings, data, second, steps=1, seed=0, start=first, report=lambda progress: None)
+    done = attest("adapt", "average", mean, second, first, "--json")
+    assert done.status == 0, done.stderr
+    adapter, parts = Adapter.open(mean), [Adapter.open(second), Adapter.open(first)]
+    (card,) = done.lines
+    assert card == json.loads((mean / OURS).read_text())
+    assert [part["adapter"] for part in card["trained"]["mean of"]] == [part.hash for part in parts]
+    assert adapter.base == parts[0].base
+    numbers = [load_file(each.folder / TENSORS) for each in (adapter, *parts)]
+    for name, tensor in numbers[0].items():
+        torch.testing.assert_close(tensor.float(), (numbers[1][name].float() + numbers[2][name].float()) / 2)
+    again = attest("adapt", "average", mean, second, first)
+    assert again.status != 0
+    assert "exists already" in again.stderr
+    alone = attest("adapt", "average", tmp_path / "alone", first)
+    assert "two adapters" in alone.stderr
 
 
 def test_an_exported_model_needs_no_adapter(settings: Settings, data: Path, tmp_path: Path) -> None:
