@@ -212,7 +212,8 @@ def average(out: Path, folders: Sequence[Path]) -> dict[str, Any]:
         raise AttestError(str(error)) from None
     cards = [json.loads((adapter.folder / OURS).read_text(encoding="utf-8")) for adapter in adapters]
     parts = [
-        {"adapter": each.hash, **card.get("trained", {})} for each, card in zip(adapters, cards, strict=True)
+        {"adapter": each.hash, "trained": card.get("trained")}
+        for each, card in zip(adapters, cards, strict=True)
     ]
     card = {**cards[0], "trained": {"mean of": parts}}
     (out / OURS).write_text(json.dumps(card, indent=2) + "\n")
