@@ -96,12 +96,14 @@ def labelled(data: Path, domain: str, dataset: str, tokenize: Callable[[str], To
 
 
 def truthful(data: Path, generator: random.Random) -> list[Choice]:
-    """TruthfulQA: the best answer and the wrong ones, in an order drawn by the generator."""
+    """TruthfulQA: the best answer and the wrong ones, some of which are empty, in an order drawn by the
+    generator.
+    """
     found = []
     for row in read_rows(data / "general_qa.jsonl.gz"):
         if row["dataset"] != "TruthfulQA":
             continue
-        options = tuple(dict.fromkeys((row["gold"], *row["meta"]["incorrect"])))
+        options = tuple(dict.fromkeys((row["gold"], *filter(None, row["meta"]["incorrect"]))))
         options = tuple(generator.sample(options, len(options)))
         right = options.index(row["gold"])
         found.append(Choice("TruthfulQA", "general", "", row["question"], options, right, 1 / len(options)))

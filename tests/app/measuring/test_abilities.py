@@ -1,5 +1,7 @@
 """Whether an adapter harms: which option counts as chosen, and what an answer makes up."""
 
+import gzip
+import json
 import random
 from collections import Counter
 from importlib import resources
@@ -21,6 +23,7 @@ from tests.bench.abilities import (
     in_turn,
     label,
     likeliest,
+    truthful,
 )
 from tests.bench.chat import prompts
 from tests.bench.hallucination import Judged, figures, statements, unsupported, whole
@@ -48,6 +51,20 @@ def test_options_stand_in_the_order_people_give_them() -> None:
     assert in_order(Counter({"Maybe": 9, "No": 5, "Yes": 1})) == ("Yes", "No", "Maybe")
     assert in_order(("C", "A", "B")) == ("A", "B", "C")
     assert [label(each) for each in ("yes", "Entailment", "A")] == ["Yes", "Entailment", "A"]
+
+
+def test_empty_wrong_answers_are_no_options(tmp_path: Path) -> None:
+    row = {
+        "dataset": "TruthfulQA",
+        "question": "What?",
+        "gold": "That.",
+        "meta": {"incorrect": ["", "This."]},
+    }
+    with gzip.open(tmp_path / "general_qa.jsonl.gz", "wt") as file:
+        file.write(json.dumps(row) + "\n")
+    (choice,) = truthful(tmp_path, random.Random(0))
+    assert sorted(choice.options) == ["That.", "This."]
+    assert (choice.options[choice.right], choice.chance) == ("That.", 0.5)
 
 
 def test_tasks_are_drawn_in_turn_and_by_the_seed() -> None:
