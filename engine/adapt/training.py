@@ -196,9 +196,14 @@ class Training:
         return Progress(**{**last, "nll": {int(kept): nll for kept, nll in last["nll"].items()}})
 
     def _save(self) -> None:
-        """The adapter as peft keeps it, and the state to go on from."""
+        """The adapter as peft keeps it, in bfloat16 whatever it was computed in, and what to go on from."""
+        updates = {
+            name: parameter.detach().bfloat16()
+            for name, parameter in self._model.named_parameters()
+            if parameter.requires_grad
+        }
         # left to itself it would ask the hub whether the vocabulary has changed
-        self._model.save_pretrained(str(self._folder), save_embedding_layers=False)
+        self._model.save_pretrained(str(self._folder), save_embedding_layers=False, state_dict=updates)
         state = {
             "plan": json.dumps(self._plan.to_json()),
             "step": self._step,

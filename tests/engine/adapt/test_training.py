@@ -134,7 +134,7 @@ def test_training_goes_on_from_an_adapter(loaded: LoadedModel, tmp_path: Path) -
     again = loading.load(str(folder), dtype=torch.float32, device="cpu", cache=tmp_path / "cache")
     reports: list[Progress] = []
     Training(again, plan(2, start=earlier), tmp_path / "b", batch, [batch(0)]).run(reports.append)
-    assert reports[0].nll == learnt
+    assert reports[0].nll == pytest.approx(learnt, abs=2e-3)  # an adapter is kept in bfloat16
     assert reports[-1].nll != learnt
     anew = loading.load(str(folder), dtype=torch.float32, device="cpu", cache=tmp_path / "cache")
     with pytest.raises(ValueError, match="other settings"):  # without the adapter it is another training
