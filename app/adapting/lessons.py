@@ -4,11 +4,12 @@ A step takes a few documents. Of each it cuts a window into references exactly a
 the data asks about that window; every question reads the references that answer it among others of the same
 document (hard) and of other documents (easy). Beside them go
 
+* questions that two documents answer, the one that is meant and a rival, to be answered from one of them;
 * questions that their document does not answer, to be answered by the fixed sentence;
 * a few that read only memories of other documents, to be answered as if there were none;
 * documents that go on from the memories of what came before (Memory^3, section 4.4, continual training);
-* references re-read as text, and plain conversation in which the frozen model says what to say, so that the
-  base abilities stay.
+* references re-read as text, and plain conversation in which the frozen model says what to say, its own
+  replies to ordinary requests among them, so that the base abilities stay.
 
 A batch depends on the seed and the number of its step alone.
 """
@@ -17,11 +18,13 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
-from app.adapting.templates import natural, unnamed
+from app.adapting.mix import LEARNING, QUESTIONS, Mix
+from app.adapting.templates import called, kind, natural, request, unnamed
 from app.answering.abstaining import ABSTENTION
 from app.answering.asking import passage_text
-from app.measuring.questions import Context, Question
+from app.measuring.questions import Answered, Context, Question
 from app.profiles import profile
 from engine.adapt.batch import Batch, Sample
 from engine.format import CHUNK_TOKENS, MEMORIES_PER_CHUNK
@@ -32,7 +35,7 @@ from ingest.document import Page
 WINDOW = 2600  # characters on either side of an answer
 LONGEST_ANSWER = 64  # tokens; what is longer is learnt up to its last whole sentence before
 LONGEST_PROMPT = 200
-DOCUMENTS, REFERENCES, QUESTIONS = 4, 3, 5  # documents to a step; references and questions of each
+DOCUMENTS, REFERENCES = 4, 3  # documents to a step; references of each
 PLAIN = 3  # conversations or texts without documents, in the steps that have some
 DRAWN = {  # how often a data set is drawn; 1 where it is not named
     "CUAD_v1": 3.0,
@@ -45,54 +48,6 @@ DRAWN = {  # how often a data set is drawn; 1 where it is not named
     "PubMedQA-L": 0.5,
     "LegalBench": 0.4,
 }
-
-
-@dataclass(frozen=True)
-class Mix:
-    """How often something happens, of all the questions, steps or documents that it can happen to.
-
-    unanswerable: documents that have such a question asked. wrong_only: questions that read other documents
-    only. fewer: questions that read fewer than five memories. references: memories that the others read, if
-    there are so many, the right ones always among them. continued: steps in which a document goes on. reread:
-    documents that are also read as text. distilled: documents of which a question is also learnt
-    from the frozen model reading the right references as text, or all (`taught_all`), with weight
-    `distillation` beside the gold answer. as_text: the prompt of every question about a document has the
-    same `references` as text, its own among them, and no memory is read. templated: contract questions that
-    stay as the data words them. unnamed: questions about a disease that do not name it. plain: steps with
-    conversations or texts without documents.
-    """
-
-    unanswerable: float = 0.2
-    wrong_only: float = 0.05
-    fewer: float = 0.15
-    references: int = MEMORIES_PER_CHUNK
-    continued: float = 0.3
-    reread: float = 0.15
-    distilled: float = 0.1
-    distillation: float = 0.25
-    taught_all: bool = False
-    as_text: bool = False
-    templated: float = 0.2
-    unnamed: float = 0.25
-    plain: float = 0.4
-
-
-# Answerable questions only, each with a prompt that has the same references as text beside it.
-EXAM = Mix(
-    unanswerable=0,
-    wrong_only=0,
-    fewer=0,
-    continued=0,
-    reread=0,
-    distilled=QUESTIONS,
-    distillation=0,
-    taught_all=True,
-    unnamed=0,
-    plain=0,
-)
-# Reading the same references as text: the ceiling that memories are compared with.
-AS_TEXT = replace(EXAM, unanswerable=Mix.unanswerable, unnamed=Mix.unnamed, plain=Mix.plain, as_text=True)
-TEXT_EXAM = replace(EXAM, as_text=True)
 
 _SHORT = {"yes": "Yes.", "no": "No.", "maybe": "Maybe."}
 
@@ -107,13 +62,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Piece:
-    """A reference of a document. start, end: code points of the context's text. text: as in a prompt."""
+    """A reference of a document. start, end: code points of the context's text. text: as in a prompt.
+    answers: which questions it answers that are asked of many documents, by `templates.kind`.
+    """
 
     start: int
     end: int
     ids: tuple[int, ...]
     body: tuple[int, ...]
     text: str
+    answers: frozenset[str]
 
 
 @dataclass
@@ -126,6 +84,12 @@ class Draft:
 
     def text(self, references: Sequence[int]) -> str:
         return "".join(self.references[i].text for i in references)
+
+    def others(self, owner: int, sort: str | None) -> tuple[list[int], list[int]]:
+        """References of other documents: those that answer a question of this sort, and the rest."""
+        of = [i for i, each in enumerate(self.owners) if each != owner]
+        rivals = [i for i in of if sort in self.references[i].answers]
+        return rivals, [i for i in of if i not in rivals]
 
 
 class Lessons:
@@ -144,28 +108,38 @@ class Lessons:
         contexts: dict[str, Context],
         texts: Sequence[Context],
         seed: int | str,
-        mix: Mix = Mix(),
+        mix: Mix = LEARNING,
     ) -> None:
         self._tokenize, self._prompt_ids, self._end = tokenize, prompt_ids, end
         self._seed, self._mix = seed, mix
+        names = {key: called(context.title) for key, context in contexts.items()} if mix.named else {}
+        self._names = {key: name for key, name in names.items() if name}
+        contexts = contexts | {key: replace(contexts[key], title=name) for key, name in self._names.items()}
         self._contexts, self._texts = contexts, [*texts, *contexts.values()]
+        self._answered: dict[str, list[tuple[str, Answered]]] = defaultdict(list)  # by context
+        alike: dict[str, dict[str, Asked]] = defaultdict(dict)  # by kind and context
         about: dict[str, dict[str, list[Asked]]] = defaultdict(lambda: defaultdict(list))
         for each in asked:
             if each.question.context_id in contexts:
-                dataset = each.question.dataset.split("/")[0]
-                about[dataset][each.question.context_id].append(each)
+                about[_data_set(each.question)][each.question.context_id].append(each)
+                if each.question.answers and (sort := kind(each.question)):
+                    alike[sort][each.question.context_id] = each
+                    self._answered[each.question.context_id] += [(sort, a) for a in each.question.answers]
         self._about = {dataset: dict(of) for dataset, of in about.items() if DRAWN.get(dataset, 1.0) > 0}
         if not self._about:
             raise ValueError(
                 "none of the questions has its context; give the contexts file that belongs to them"
             )
+        self._alike = [list(of.values()) for of in alike.values() if len(of) > 1]
         self._weights = [DRAWN.get(dataset, 1.0) for dataset in self._about]
 
     def batch(self, step: int) -> Batch:
         """The batch of a step."""
         generator = random.Random(f"{self._seed}/{step}")
         draft = Draft([], [], [])
-        drawn = dict(self._document(generator) for _ in range(DOCUMENTS))
+        rivals = self._rivals(generator) if self._mix.rivals and self._alike else []
+        rest = (self._anchor(generator) for _ in range(DOCUMENTS - len(rivals)))
+        drawn = dict(self._document(anchor, generator) for anchor in chain(rivals, rest))
         documents = list(drawn.values())  # one drawn twice counts once, or its memories would be wrong ones
         if generator.random() < self._mix.continued:
             documents.pop()
@@ -187,12 +161,22 @@ class Lessons:
                 self._keep(draft, generator)
         return Batch(tuple(piece.ids for piece in draft.references), tuple(draft.samples))
 
-    def _document(self, generator: random.Random) -> tuple[str, tuple[list[Piece], list[Asked]]]:
-        """A context's id, pieces of a window of it, and questions about it, one about that window first."""
+    def _anchor(self, generator: random.Random) -> Asked:
         of = self._about[generator.choices(list(self._about), self._weights)[0]]
-        asked = of[generator.choice(list(of))]
-        anchor = generator.choice(asked)
+        return generator.choice(of[generator.choice(list(of))])
+
+    def _rivals(self, generator: random.Random) -> list[Asked]:
+        """What two documents are asked alike and both answer, in as many steps as the mix says."""
+        if generator.random() >= self._mix.rivals:
+            return []
+        return generator.sample(generator.choice(self._alike), 2)
+
+    def _document(
+        self, anchor: Asked, generator: random.Random
+    ) -> tuple[str, tuple[list[Piece], list[Asked]]]:
+        """A context's id, pieces of a window of it, and questions about it, the anchor first."""
         context = self._contexts[anchor.question.context_id]
+        asked = self._about[_data_set(anchor.question)][context.id]
         answers = anchor.question.answers
         at = answers[0].start if answers else generator.randrange(len(context.text) + 1)
         pieces = self._pieces(context, max(0, at - generator.randrange(WINDOW)), at + WINDOW)
@@ -205,16 +189,19 @@ class Lessons:
         if start:  # from a whole word on
             start = context.text.find(" ", start) + 1 or start
         window = context.text[start:end]
+        answered = self._answered.get(context.id, ())
         found = []
         for reference in chunk([Page(1, "1", window)], self._tokenize, context.title):
             body = window[reference.start : reference.end]
+            at, to = start + reference.start, start + reference.end
             found.append(
                 Piece(
-                    start + reference.start,
-                    start + reference.end,
+                    at,
+                    to,
                     reference.token_ids,
                     reference.token_ids[reference.header_tokens :],
                     passage_text(context.title, reference.heading_path, body),
+                    frozenset(sort for sort, answer in answered if answer.start < to and at < answer.end),
                 )
             )
         return found
@@ -262,13 +249,16 @@ class Lessons:
         # without a place for its answer, a question is about all that was cut from its document
         known = [places[i] for i in _right(question, references)] if question.answers else list(places)
         right, mine = known, [i for i in places if i not in known]
-        others = [i for i, of in enumerate(draft.owners) if of != owner]
+        rivals, others = draft.others(owner, self._sort(asked))
         if generator.random() < self._mix.wrong_only and question.answers:
-            right, mine = [], []
+            right, mine, rivals = [], [], []
+        if not question.answers and self._contexts[question.context_id].title not in question.text:
+            rivals = []  # they would answer what is to be declined
         room = MEMORIES_PER_CHUNK
         if generator.random() < self._mix.fewer:
             room = generator.randint(1, MEMORIES_PER_CHUNK)
-        found = [*right, *generator.sample(mine, len(mine)), *generator.sample(others, len(others))]
+        found = [*right, *generator.sample(rivals, len(rivals))]
+        found += [*generator.sample(mine, len(mine)), *generator.sample(others, len(others))]
         read = found[:room]
         generator.shuffle(read)
         # nothing is drawn for it, so that the same is asked in the same words, however many memories are read
@@ -300,9 +290,9 @@ class Lessons:
     ) -> None:
         """All questions about a document behind the same references, which are then computed once."""
         places = [i for i, of in enumerate(draft.owners) if of == owner]
-        others = [i for i, of in enumerate(draft.owners) if of != owner]
+        rivals, others = draft.others(owner, self._sort(asked[0]) if asked else None)
         room = max(0, self._mix.references - len(places))
-        read = [*places, *generator.sample(others, min(room, len(others)))]
+        read = [*places, *[*rivals, *generator.sample(others, len(others))][:room]]
         generator.shuffle(read)
         shown = draft.text(read)
         system = profile(generator.choice((*{each.domain: None for each in asked}, "general"))).system
@@ -318,7 +308,14 @@ class Lessons:
             question = natural(question, generator)
         if self._mix.unnamed and generator.random() < self._mix.unnamed:  # an exam draws nothing for it
             question = unnamed(question) or question
+        name = self._names.get(question.context_id)
+        if name and generator.random() < self._mix.named:
+            question = replace(question, text=f"In the {name}: {question.text}")
         return question
+
+    def _sort(self, asked: Asked) -> str | None:
+        """What is to be told from what other documents say to it."""
+        return kind(asked.question) if self._mix.rivals else None
 
     def _continue(self, draft: Draft, generator: random.Random) -> None:
         """A document goes on, a chunk from each of the places where five references lie behind it."""
@@ -337,7 +334,12 @@ class Lessons:
 
     def _keep(self, draft: Draft, generator: random.Random) -> None:
         """Conversation or text without documents, as the frozen model would have it."""
-        if generator.random() < 0.5:
+        drawn = generator.random()
+        if drawn < 0.6:
+            prompt = tuple(self._prompt_ids([Message("user", request(generator))]))
+            draft.samples.append(Sample(prompt, (), None, prompt, 1.0))
+            return
+        if drawn < 0.8:
             of = self._about[generator.choice(list(self._about))]
             question = generator.choice(of[generator.choice(list(of))]).question
             text = question.answers[0].text if question.answers else self._contexts[question.context_id].text
@@ -369,6 +371,10 @@ class Lessons:
         """None if it is too long to learn from."""
         ids = tuple(self._prompt_ids([Message("system", system), Message("user", text)]))
         return ids if len(ids) <= LONGEST_PROMPT * longer else None
+
+
+def _data_set(question: Question) -> str:
+    return question.dataset.split("/")[0]
 
 
 def _right(question: Question, pieces: Sequence[Piece]) -> list[int]:

@@ -111,7 +111,8 @@ def train(
         if stop and stop.is_set():
             return card
         start, learning_rate = folder / TEXT_FIRST, learning_rate or AFTER_TEXT
-    from app.adapting.lessons import AS_TEXT, EXAM, TEXT_EXAM, Lessons, Mix
+    from app.adapting.lessons import Lessons
+    from app.adapting.mix import AS_TEXT, EXAM, LEARNING, TEXT_EXAM
     from engine import loading
     from engine.adapt.training import Plan, Training
     from engine.adapter import Adapter
@@ -125,7 +126,7 @@ def train(
     learnt = {key: context for key, context in material.contexts.items() if not context.held_out}
     arguments = (engine.tokenize, loaded.prompt_ids, end, material.asked)
     fmt = MemoryFormat(tuple(range(layers)), 64, "contribution_energy", codec="int4")
-    mix, exam, plan = Mix(), EXAM, Plan(fmt, steps, seed)
+    mix, exam, plan = LEARNING, EXAM, Plan(fmt, steps, seed)
     if reads == "text":
         mix, exam, plan = AS_TEXT, TEXT_EXAM, replace(plan, tokens_per_head=(32,))
     if earlier is not None:
@@ -167,7 +168,8 @@ def evaluate(
     reads: what is to be read, everything if it names nothing. ladder: then also with one thing changed at a
     time (engine.adapt.examining.rungs). Raises AttestError.
     """
-    from app.adapting.lessons import EXAM, Lessons
+    from app.adapting.lessons import Lessons
+    from app.adapting.mix import EXAM
     from engine import loading
     from engine.adapt.examining import Reads, examine, rungs
     from engine.adapter import Adapter

@@ -8,10 +8,11 @@ class Sample:
     """A prompt and what should follow it.
 
     prompt: token ids up to where the answer begins. answer: those that follow, with the end token where the
-        answer ends there. memories: which of the batch's references it reads; None runs the stock model,
-        without the prefix. teacher: a prompt from which the frozen model knows what to say (references as
-        text, or the same prompt): the sample then also learns its distribution, with weight `distilled`, and
-        the answer itself with the rest.
+        answer ends there; () for what the frozen model itself replies (engine.adapt.replies). memories:
+        which of the batch's references it reads; None runs the stock model, without the prefix. teacher: a
+        prompt from which the frozen model knows what to say (references as text, or the same prompt): the
+        sample then also learns its distribution, with weight `distilled`, and the answer itself with the
+        rest.
     profile: legal, medical or general, for a question about such a document.
     """
 

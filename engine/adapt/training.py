@@ -23,6 +23,7 @@ import torch
 from engine.adapt import lora
 from engine.adapt.batch import Batch
 from engine.adapt.losses import answer_logits, answer_nll, loss
+from engine.adapt.replies import with_replies
 from engine.adapter import Adapter
 from engine.format import MemoryFormat
 from engine.loading import LoadedModel
@@ -92,6 +93,7 @@ class Training:
         torch.manual_seed(plan.seed)
         self._plan, self._folder, self._batches, self._held_out = plan, folder, batches, held_out
         self._transformer = loaded.transformer
+        self._end = int(loaded.transformer.tokenizer.eos_token_id)
         self._model = lora.attach(loaded.transformer.model, loaded.info.model, plan.rank, plan.alpha)
         if plan.start is not None:
             lora.start_from(self._model, plan.start.folder)
@@ -137,6 +139,8 @@ class Training:
         batch = self._batches(step)
         kept = random.Random(f"{plan.seed}:{step}").choice(plan.tokens_per_head)
         fmt = replace(plan.format, tokens_per_head=kept)
+        with self._model.disable_adapter():
+            batch = replace(batch, samples=with_replies(self._model, batch.samples, self._end))
         teachers = self._taught(fmt, batch)
         value = loss(self._transformer, fmt, batch, teachers)
         torch.autograd.backward(value)

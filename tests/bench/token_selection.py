@@ -19,7 +19,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from app.adapting.lessons import EXAM, Lessons
+from app.adapting.lessons import Lessons
+from app.adapting.mix import EXAM
 from app.adapting.training import read_material
 from engine import loading, selection
 from engine.adapt import lora, losses

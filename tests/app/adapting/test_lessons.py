@@ -1,11 +1,13 @@
 """Lessons are made of what the documents say: right references, wrong ones, and the fixed sentence."""
 
 import random
+import re
 from dataclasses import replace
 
 import pytest
 
-from app.adapting.lessons import AS_TEXT, EXAM, QUESTIONS, Asked, Lessons, Mix
+from app.adapting.lessons import Asked, Lessons
+from app.adapting.mix import AS_TEXT, EXAM, QUESTIONS, Mix
 from app.answering.abstaining import ABSTENTION
 from app.measuring.questions import Answered, Context, Question
 from engine.adapt.batch import Batch, Sample
@@ -15,7 +17,18 @@ from engine.protocol import Message
 
 END = -1
 NAMES = [f"Tenant {n} of house {n}" for n in range(200)]
-ALWAYS = Mix(unanswerable=0, wrong_only=0, fewer=0, continued=0, reread=0, distilled=0, plain=0, templated=1)
+ALWAYS = Mix(
+    unanswerable=0,
+    wrong_only=0,
+    fewer=0,
+    continued=0,
+    reread=0,
+    distilled=0,
+    plain=0,
+    templated=1,
+    named=0,
+    rivals=0,
+)
 
 
 def contexts() -> dict[str, Context]:
@@ -189,11 +202,77 @@ def test_diseases_go_unnamed_as_often_as_the_mix_says_and_never_in_an_exam() -> 
     assert named(EXAM) == {"Gout"}
 
 
+CONTRACT = (
+    'Highlight the parts (if any) of this contract related to "{}" that should be reviewed by a lawyer.'
+)
+
+
+def of_contracts(mix: Mix) -> Lessons:
+    """Each of eight contracts says where it is governed, every second one also how long it lasts."""
+    found, questions = {}, []
+    for n in range(8):
+        law, term = f"law of Land {n}", f"term of {n + 2} years"
+        lines = [f"Clause {i} of {n}: the parties agree on matter {i}." for i in range(30)]
+        lines[0] = f"This agreement is governed by the {law}."
+        lines[20] = f"It has a {term}." if n % 2 else "Nothing."
+        text = "\n\n".join(lines)
+        found[f"c{n}"] = Context(f"c{n}", f"FIRM{n}INC_01_01_2001-EX-10-SUPPLY AGREEMENT", text)
+        for category, said in (("Governing Law", law), ("Renewal Term", term)):
+            answers = (Answered(said, text.index(said)),) if said in text else ()
+            asked = Question(f"{n}-{category}", CONTRACT.format(category), answers, f"c{n}", "CUAD_v1")
+            questions.append(Asked("legal", asked))
+    return Lessons(FakeEngine().tokenize, prompt_ids, END, questions, found, (), 0, mix)  # type: ignore[arg-type]
+
+
+def beside(batch: Batch, sample: Sample) -> set[str]:
+    """The lands whose law governs, in what is read."""
+    return set(re.findall(r"law of Land \d", read(batch, sample)))
+
+
+def test_what_a_rival_says_is_read_beside_what_is_meant() -> None:
+    made = of_contracts(replace(ALWAYS, templated=0, rivals=1.0))
+    samples = [(batch, sample) for batch in map(made.batch, range(20)) for sample in batch.samples]
+    governed = [(batch, sample) for batch, sample in samples if "Land" in said(sample)]
+    assert len(governed) > 20
+    assert sum(len(beside(*each)) > 1 for each in governed) > len(governed) / 2
+    assert all(said(sample) in beside(batch, sample) for batch, sample in governed)
+
+
+def test_a_contract_is_named_in_the_question_and_in_what_is_read() -> None:
+    made = of_contracts(replace(ALWAYS, templated=0, named=1.0))
+    samples = [(batch, sample) for batch in map(made.batch, range(10)) for sample in batch.samples]
+    assert samples
+    for batch, sample in samples:
+        named = re.findall(r"In the (Firm\d supply agreement)", text_of(sample.prompt))
+        assert len(named) == 1
+        if "Land" in said(sample):
+            assert f"Firm{said(sample)[-1]}" in named[0]
+            assert named[0] in read(batch, sample)
+
+
+def test_what_is_declined_is_not_answered_by_a_rival_unless_one_is_meant_by_name() -> None:
+    for named in (0.0, 1.0):
+        made = of_contracts(replace(ALWAYS, templated=0, named=named, rivals=1.0, unanswerable=1.0))
+        samples = [(batch, sample) for batch in map(made.batch, range(40)) for sample in batch.samples]
+        declined = [each for each in samples if "documents" in said(each[1])]
+        assert declined
+        answered = [each for each in declined if "years" in read(*each)]
+        assert bool(answered) == bool(named)
+
+
+def test_an_exam_names_no_contract_and_looks_for_no_rival() -> None:
+    samples = [sample for step in range(6) for sample in of_contracts(EXAM).batch(step).samples]
+    assert samples
+    assert not any("Firm" in text_of(sample.prompt) for sample in samples)
+
+
 def test_plain_samples_follow_the_frozen_model_only() -> None:
     made = lessons(Mix(**{**vars(ALWAYS), "plain": 1.0}))
-    plain = [sample for sample in made.batch(0).samples if sample.memories is None]
+    plain = [s for step in range(6) for s in made.batch(step).samples if s.memories is None]
     assert plain
     assert all(sample.distilled == 1 and sample.teacher == sample.prompt for sample in plain)
+    replies = [sample for sample in plain if not sample.answer]  # which the frozen model gives
+    assert len(plain) > len(replies) > 4
 
 
 def test_questions_without_their_contexts_are_refused() -> None:
