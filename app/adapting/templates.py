@@ -31,8 +31,7 @@ _FIRM = re.compile(r"[ ,.]*(inc|ltd|llc|corp|corporation|plc|n\.?v|l\.?p)\.?$", 
 
 def natural(question: Question, generator: random.Random) -> Question:
     """One of the natural questions of its category for a CUAD template; any other question unchanged."""
-    template = _TEMPLATE.match(question.text)
-    asked = _natural_questions().get(template[1]) if template else None
+    asked = _natural_questions().get(kind(question) or "")
     return replace(question, text=generator.choice(asked)) if asked else question
 
 
@@ -48,8 +47,8 @@ def kind(question: Question) -> str | None:
     """
     if template := _TEMPLATE.match(question.text):
         return template[1]
-    found = _OF_A_DISEASE.fullmatch(question.text)
-    return f"{found[1]}?" if found else None
+    plain = unnamed(question)
+    return plain.text if plain else None
 
 
 def called(title: str) -> str | None:

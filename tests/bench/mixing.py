@@ -92,7 +92,7 @@ def pairs(
     tokenize: Callable[[str], Tokens],
     seed: int,
 ) -> Iterator[Pair]:
-    """At most OF_A_KIND of each kind of question; every document is in one of a kind at most."""
+    """At most OF_A_KIND of each kind of question; no document is in two of one kind."""
     generator = random.Random(seed)
     alike: dict[str, dict[str, tuple[str, Question]]] = defaultdict(dict)
     for domain, question in asked:
