@@ -54,7 +54,9 @@ OUT ?= build/adapter
 adapter: $(FAST)  ## trains an adapter for the built-in model from scratch, into OUT/reader
 	$(BIN)/attest adapt train $(OUT)/first --data $(DATA) --text-first 700 --steps 700
 	$(BIN)/attest adapt train $(OUT)/second --data $(DATA) --from $(OUT)/first --steps 300 --learning-rate 0.0007
-	test -d $(OUT)/reader || $(BIN)/attest adapt average $(OUT)/reader $(OUT)/second $(OUT)/first
+	test -d $(OUT)/mean || $(BIN)/attest adapt average $(OUT)/mean $(OUT)/second $(OUT)/first
+	$(BIN)/attest adapt train $(OUT)/third --data $(DATA) --from $(OUT)/mean --steps 210 --learning-rate 0.0007
+	test -d $(OUT)/reader || $(BIN)/attest adapt average $(OUT)/reader $(OUT)/third $(OUT)/mean
 	ATTEST_ADAPTER=$(abspath $(OUT))/reader $(BIN)/python -m tests.bench.retrieval --data $(DATA) --training --home $(OUT)/home --find $(OUT)/reader
 	$(BIN)/attest adapt heads $(OUT)/reader --data $(DATA) --questions 220 --held-out 100
 
