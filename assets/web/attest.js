@@ -288,7 +288,6 @@
   }
 
   function refresh() {
-    unfold();
     tick();
     follow();
     refocus();
@@ -315,7 +314,10 @@
     frame.scrollLeft += inner.left - outer.left - Math.max((outer.width - inner.width) / 2, 12);
   }
 
-  new MutationObserver(() => requestAnimationFrame(refresh)).observe(document.body, {
+  new MutationObserver(() => {
+    unfold();  // at once: until the next frame a renewed sheet would be shut, and Escape would be lost
+    requestAnimationFrame(refresh);
+  }).observe(document.body, {
     childList: true,
     subtree: true,
     characterData: true,

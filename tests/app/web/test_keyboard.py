@@ -122,6 +122,28 @@ def test_share_a_collection(service: DoubleService, visit: Callable[..., Page]) 
     assert service.sharing.roles == {"Contracts": {"ann": "owner"}}
 
 
+def test_a_renewed_sheet_is_never_shut(service: DoubleService, visit: Callable[..., Page]) -> None:
+    page = visit()
+    service.sharing.me = "ann"
+    tab_to(page, "[data-act=edit-collection]", "Shift+Tab")
+    page.keyboard.press("Enter")
+    tab_to(page, "dialog [data-act=share]")
+    page.evaluate(
+        """() => {
+            window.shut = 0;
+            window.renewed = 0;
+            new MutationObserver(() => {
+                window.renewed += document.querySelectorAll("dialog [name=user]").length;
+                window.shut += document.querySelectorAll("dialog:has([name=user]):not([open])").length;
+            }).observe(document.body, {childList: true, subtree: true});
+        }"""
+    )
+    page.keyboard.press("Enter")
+    expect(focused(page, "dialog [name=user]")).to_have_value("")
+    assert page.evaluate("window.renewed") > 0
+    assert page.evaluate("window.shut") == 0
+
+
 def test_judge_and_rename(service: DoubleService, visit: Callable[..., Page]) -> None:
     page = visit()
     ask(page, "How can this be ended?")
