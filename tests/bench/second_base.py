@@ -2,9 +2,9 @@
 
 No other language model was found whose weights install from the package index. So a small Qwen3 (four layers,
 hidden size 128, queries and keys normalised) learns one thing: to look up in a prompt what is asked about it.
-Its documents are registers of invented facts ("The holder Bolvan owes rent to Eldenmill."), and so are its
-tokens. Then the functions behind `attest adapt train` and `attest adapt evaluate`, unchanged, train and
-measure an adapter for it, on registers that neither has seen.
+Its documents are registers of invented facts ("The rent of Bolvan: Eldenmill."), and so are its tokens.
+Then the functions behind `attest adapt train` and `attest adapt evaluate`, unchanged, train and measure an
+adapter for it, on registers that neither has seen.
 
     python -m tests.bench.second_base OUT
 
@@ -12,9 +12,11 @@ Everything is kept in OUT, and what is there already is not made again. One row 
 """
 
 import argparse
+import itertools
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -27,11 +29,12 @@ from app.adapting.training import evaluate, read_material, train
 from app.profiles import PROFILES, profile
 from app.settings import Settings
 
-RELATIONS = (  # what a register says, and how it is asked
-    ("The holder {name} owes rent to {value}.", "To whom does the holder {name} owe rent?"),
-    ("The holder {name} keeps the key of {value}.", "Whose key does the holder {name} keep?"),
-    ("The holder {name} is bound by {value}.", "By whom is the holder {name} bound?"),
-    ("The holder {name} sells corn to {value}.", "To whom does the holder {name} sell corn?"),
+SAYS, ASKS = "The rent of {name}: {value}.", "The rent of {name}"
+PADDING = (  # one of them after each fact of a register, so that most of a reference need not be kept
+    "So it was sworn before the court at its last sitting.",
+    "The clerk has seen the deed and found it in order.",
+    "Nothing else is due in the years that follow.",
+    "This stands until the court or the parties end it.",
 )
 ONSETS, ENDS = (
     ("bo", "ke", "ta", "ri", "mu", "sa", "lo", "ne", "vi", "da"),
@@ -43,7 +46,8 @@ FIRST, VALUES = (
 )
 FACTS, QUESTIONS = 50, 12  # of a register
 REGISTERS = 600
-TEMPLATE = "<s>{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+KNOWN = 0.25  # nats per token of an answer
+TEMPLATE = "<s>{% for m in messages %}{{ m.content }}{% if not loop.last %}\n{% endif %}{% endfor %}:"
 
 
 def names() -> list[str]:
@@ -58,9 +62,8 @@ def facts(generator: random.Random, count: int) -> list[tuple[str, str, str]]:
     """(statement, question, answer) about as many holders, each of whom has one entry."""
     found = []
     for name in generator.sample(names(), count):
-        says, asks = generator.choice(RELATIONS)
         value = generator.choice(values())
-        found.append((says.format(name=name, value=value), asks.format(name=name), value))
+        found.append((SAYS.format(name=name, value=value), ASKS.format(name=name), value))
     return found
 
 
@@ -76,7 +79,7 @@ def write_registers(folder: Path, count: int, seed: int) -> None:
             entries, text, starts = facts(generator, FACTS), "", []
             for says, _, value in entries:
                 starts.append(len(text) + says.rindex(value))
-                text += says + " "
+                text += f"{says} {generator.choice(PADDING)} "
             title = f"Register of {generator.choice(values())}"
             row = {"context_id": f"r{number}", "title": title, "text": text.rstrip()}
             contexts.write(json.dumps(row) + "\n")
@@ -110,7 +113,7 @@ def learn_tokens(texts: Sequence[str]) -> PreTrainedTokenizerFast:
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
     torch.manual_seed(0)
-    return Qwen3ForCausalLM(
+    model = Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=len(tokenizer),
             hidden_size=128,
@@ -126,33 +129,69 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+    attend_to_the_same(model)
+    return model
 
 
-def lists(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[list[tuple[list[int], list[int]]]]:
-    """Endless batches of facts and questions about them, ever more of each: token ids, and those to learn
-    (-100 where there is nothing to learn).
+@torch.no_grad()
+def attend_to_the_same(model: Qwen3ForCausalLM) -> None:
+    """Mimetic initialisation (Trockman and Kolter, arXiv 2305.09828): before it has learnt anything, a head
+    attends to tokens that are alike and copies them. Without it, looking up was not learnt in minutes.
     """
-    generator = random.Random(seed)
-    for step in range(1_000_000):
-        most = min(FACTS, 4 + step // 20)
-        batch = []
-        for _ in range(max(16, 640 // (most + 6))):
-            told = facts(generator, most)
-            ids = list(tokenizer(" ".join(says for says, _, _ in told), add_special_tokens=False).input_ids)
-            wanted = [-100] * len(ids)
-            for _, asks, value in generator.sample(told, min(most, 16)):
-                question = tokenizer(f"{asks}\nassistant:", add_special_tokens=False).input_ids
-                answer = [*tokenizer(value, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-                ids += [*question, *answer]
-                wanted += [-100] * len(question) + answer
-            batch.append((ids, wanted))
-        yield batch
+    hidden, width = model.config.hidden_size, model.config.head_dim
+    embeddings = model.model.embed_tokens.weight
+    nn.init.normal_(embeddings, std=hidden**-0.5)
+    embeddings += torch.randn(hidden) * hidden**-0.5  # in all alike, so that positions can be told
+    for layer in model.model.layers:
+        attention = layer.self_attn
+        groups = model.config.num_key_value_heads
+        directions = torch.linalg.qr(torch.randn(hidden, hidden))[0].reshape(-1, width, hidden)
+        attention.k_proj.weight.copy_(directions[:groups].flatten(0, 1))
+        attention.v_proj.weight.copy_(directions[groups : 2 * groups].flatten(0, 1))
+        of_heads = torch.arange(model.config.num_attention_heads) // attention.num_key_value_groups
+        queries = directions[of_heads]
+        attention.q_proj.weight.copy_((queries + 0.02 * torch.randn_like(queries)).flatten(0, 1))
+        attention.o_proj.weight.copy_(0.5 * directions[groups + of_heads].flatten(0, 1).T)
 
 
-def prompts(
-    data: Path, tokenizer: PreTrainedTokenizerFast, model: Path
-) -> Iterator[list[tuple[list[int], list[int]]]]:
-    """Endless batches of the product's own prompts, with five references of a register in them as text."""
+Batch = list[tuple[list[int], list[int]]]  # token ids, and those to learn: -100 where there is nothing
+
+
+class Lists:
+    """Batches of facts, up to a number, and of questions about them; bare: the names and values alone."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, *, bare: bool) -> None:
+        self._tokenizer, self._bare = tokenizer, bare
+        self._generator = random.Random(seed)
+
+    def __call__(self, most: int) -> Batch:
+        count = self._generator.randint(max(2, most // 2), most)
+        return [
+            self._row(count)
+            for _ in range(max(4, (1000 if self._bare else 2000) // ((4 if self._bare else 15) * count)))
+        ]
+
+    def _row(self, count: int) -> tuple[list[int], list[int]]:
+        told = facts(self._generator, count)
+        ids: list[int] = []
+        for says, asks, value in told:
+            ids += self._ids(f"{asks.split()[-1]} {value}" if self._bare else says)
+        wanted = [-100] * len(ids)
+        for _, asks, value in self._generator.sample(told, min(count, 16)):
+            question = self._ids(asks.split()[-1] if self._bare else f"{asks}:")
+            answer = self._ids(value)
+            if not self._bare:
+                answer.append(int(self._tokenizer.eos_token_id))
+            ids += [*question, *answer]
+            wanted += [-100] * len(question) + answer
+        return ids, wanted
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def prompts(data: Path, tokenizer: PreTrainedTokenizerFast, model: Path) -> Callable[[int], Batch]:
+    """Batches of the product's own prompts, with five references of a register in them as text."""
     from app.adapting.lessons import Lessons
     from app.adapting.mix import TEXT_EXAM
     from engine import loading
@@ -165,20 +204,30 @@ def prompts(
     lessons = Lessons(
         TorchEngine(loaded).tokenize, loaded.prompt_ids, end, material.asked, learnt, [], 1, TEXT_EXAM
     )
-    for step in range(1_000_000):
-        samples = lessons.batch(step).samples
-        yield [([*s.prompt, *s.answer], [-100] * len(s.prompt) + list(s.answer)) for s in samples]
+    step = itertools.count()
+
+    def batch(_: int) -> Batch:
+        samples = lessons.batch(next(step)).samples
+        return [([*s.prompt, *s.answer], [-100] * len(s.prompt) + list(s.answer)) for s in samples]
+
+    return batch
 
 
 def learn(
-    model: Qwen3ForCausalLM, batches: Iterator[list[tuple[list[int], list[int]]]], steps: int, rate: float
+    model: Qwen3ForCausalLM, batches: Callable[[int], Batch], counts: Sequence[int], steps: int, rate: float
 ) -> float:
-    """Mean loss of the last fifty steps, in nats per token of an answer."""
+    """Mean loss of the last twenty steps, in nats per token of an answer.
+
+    counts: how many facts a list has, the next once those are known; learning ends when the last are, or
+    after `steps`.
+    """
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
-    recent: list[float] = []
-    for step, batch in zip(range(steps), batches, strict=False):
+    recent: deque[float] = deque(maxlen=20)
+    at = 0
+    for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = rate * min((step + 1) / 100, (steps - step) / (0.3 * steps), 1.0)
+            group["lr"] = rate * min((step + 1) / 50, (steps - step) / (0.3 * steps), 1.0)
+        batch = batches(counts[at])
         width = max(len(ids) for ids, _ in batch)
         ids = torch.tensor([row + [0] * (width - len(row)) for row, _ in batch])
         wanted = torch.tensor([row + [-100] * (width - len(row)) for _, row in batch])
@@ -188,29 +237,43 @@ def learn(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()
-        recent = [*recent[-49:], float(loss.detach())]
-        if step % 50 == 49:
-            print(json.dumps({"step": step + 1, "loss": round(sum(recent) / len(recent), 4)}), flush=True)
-    return sum(recent) / len(recent)
+        recent.append(float(loss.detach()))
+        mean = sum(recent) / len(recent)
+        if step % 100 == 99:
+            print(json.dumps({"step": step + 1, "facts": counts[at], "loss": round(mean, 4)}), flush=True)
+        if len(recent) == recent.maxlen and mean < KNOWN:
+            at += 1
+            if at == len(counts):
+                break
+            recent.clear()
+    return mean
 
 
 def make_base(folder: Path, data: Path, list_steps: int, prompt_steps: int) -> None:
+    unfinished = folder.with_name(f"{folder.name}-unfinished")
+    if not unfinished.exists():
+        learn_lists(unfinished, list_steps)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(unfinished)
+    model = Qwen3ForCausalLM.from_pretrained(unfinished, dtype=torch.float32)
+    learn(model, prompts(data, tokenizer, unfinished), (FACTS,), prompt_steps, 1e-3)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def learn_lists(folder: Path, steps: int) -> None:
+    """A model that looks up facts in lists, in `folder` with its tokenizer."""
     generator = random.Random(2)
     texts = [" ".join(" ".join(entry) for entry in facts(generator, FACTS)) for _ in range(400)]
-    texts += [profile(name).system for name in PROFILES] + [
-        "system: user: assistant: Register of Document"
-    ] * 50
+    texts += [*(profile(name).system for name in PROFILES), *PADDING] * 10
+    texts += ["Register of Document"] * 50
     tokenizer = learn_tokens(texts)
     model = new_model(tokenizer)
     parameters = sum(each.numel() for each in model.parameters())
     print(json.dumps({"base": "qwen3", "parameters": parameters, "tokens": len(tokenizer)}), flush=True)
-    learn(model, lists(tokenizer, 3), list_steps, 2e-3)
-    unfinished = folder.with_name(f"{folder.name}-unfinished")
-    model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    learn(model, prompts(data, tokenizer, unfinished), prompt_steps, 1e-3)
-    model.save_pretrained(folder)
+    learn(model, Lists(tokenizer, 3, bare=True), (4, 4, 8), steps, 2e-3)
+    learn(model, Lists(tokenizer, 4, bare=False), (4, 8, 16, 32, FACTS), steps, 2e-3)
     tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
 
 
 def main() -> None:
@@ -218,7 +281,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--list-steps", type=int, default=1500)
+    parser.add_argument("--list-steps", type=int, default=6000)
     parser.add_argument("--prompt-steps", type=int, default=300)
     parser.add_argument("--adapter-steps", type=int, default=300)
     arguments = parser.parse_args()
