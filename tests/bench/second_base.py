@@ -9,6 +9,7 @@ adapter for it, on registers that neither has seen.
     python -m tests.bench.second_base OUT
 
 Everything is kept in OUT, and what is there already is not made again. One row of JSON for each thing read.
+What it printed stands in docs/log.md, 2026-11-27.
 """
 
 import argparse
@@ -158,10 +159,15 @@ Batch = list[tuple[list[int], list[int]]]  # token ids, and those to learn: -100
 
 
 class Lists:
-    """Batches of facts, up to a number, and of questions about them; bare: the names and values alone."""
+    """Batches of facts, up to a number, and of questions about them.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, *, bare: bool) -> None:
-        self._tokenizer, self._bare = tokenizer, bare
+    bare: the names and values alone. padded: what stands between facts in a register stands here too.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, seed: int, *, bare: bool = False, padded: bool = False
+    ) -> None:
+        self._tokenizer, self._bare, self._padded = tokenizer, bare, padded
         self._generator = random.Random(seed)
 
     def __call__(self, most: int) -> Batch:
@@ -176,6 +182,7 @@ class Lists:
         ids: list[int] = []
         for says, asks, value in told:
             ids += self._ids(f"{asks.split()[-1]} {value}" if self._bare else says)
+            ids += self._ids(self._generator.choice(PADDING)) if self._padded else []
         wanted = [-100] * len(ids)
         for _, asks, value in self._generator.sample(told, min(count, 16)):
             question = self._ids(asks.split()[-1] if self._bare else f"{asks}:")
@@ -271,7 +278,8 @@ def learn_lists(folder: Path, steps: int) -> None:
     parameters = sum(each.numel() for each in model.parameters())
     print(json.dumps({"base": "qwen3", "parameters": parameters, "tokens": len(tokenizer)}), flush=True)
     learn(model, Lists(tokenizer, 3, bare=True), (4, 4, 8), steps, 2e-3)
-    learn(model, Lists(tokenizer, 4, bare=False), (4, 8, 16, 32, FACTS), steps, 2e-3)
+    learn(model, Lists(tokenizer, 4), (4, 8, 16, 32, FACTS), steps, 2e-3)
+    learn(model, Lists(tokenizer, 5, padded=True), (4, 8, 16, 32), steps // 4, 2e-3)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
 

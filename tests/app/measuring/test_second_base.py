@@ -27,7 +27,7 @@ def test_only_answers_are_learnt_and_a_word_is_the_same_token_wherever_it_stands
     generator = random.Random(0)
     texts = [" ".join(" ".join(entry) for entry in facts(generator, FACTS)) for _ in range(200)]
     tokenizer = learn_tokens(texts)
-    ids, wanted = Lists(tokenizer, 3, bare=False)(4)[0]
+    ids, wanted = Lists(tokenizer, 3)(4)[0]
     assert len(ids) == len(wanted)
     learnt = [token for token in wanted if token != -100]
     assert [token for token, taught in zip(ids, wanted, strict=True) if taught != -100] == learnt
