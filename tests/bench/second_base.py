@@ -172,10 +172,8 @@ class Lists:
 
     def __call__(self, most: int) -> Batch:
         count = self._generator.randint(max(2, most // 2), most)
-        return [
-            self._row(count)
-            for _ in range(max(4, (1000 if self._bare else 2000) // ((4 if self._bare else 15) * count)))
-        ]
+        rows = (250 if self._bare else 133) // count  # one or two thousand tokens, more with padding
+        return [self._row(count) for _ in range(max(4, rows))]
 
     def _row(self, count: int) -> tuple[list[int], list[int]]:
         told = facts(self._generator, count)
@@ -222,8 +220,8 @@ def prompts(data: Path, tokenizer: PreTrainedTokenizerFast, model: Path) -> Call
 
 def learn(
     model: Qwen3ForCausalLM, batches: Callable[[int], Batch], counts: Sequence[int], steps: int, rate: float
-) -> float:
-    """Mean loss of the last twenty steps, in nats per token of an answer.
+) -> None:
+    """Prints the mean loss of the last twenty steps, in nats per token of an answer.
 
     counts: how many facts a list has, the next once those are known; learning ends when the last are, or
     after `steps`.
@@ -253,7 +251,6 @@ def learn(
             if at == len(counts):
                 break
             recent.clear()
-    return mean
 
 
 def make_base(folder: Path, data: Path, list_steps: int, prompt_steps: int) -> None:
