@@ -9,6 +9,8 @@ Each input is a file of JSON lines, as a command printed them; without it, its p
     --more, --more-ceiling
                  as --ladder and --ceiling, of more questions, where not every row was measured with them
     --retrieval  tests.bench.retrieval --recall
+    --training   training.jsonl of each step of the training: first the ceiling's, then what the adapted model
+                 learnt on top of it
     --abilities  tests.bench.abilities and tests.bench.hallucination, one file behind the other
 
 Give `--batches`, `--more-batches`, `--seed` and `--limit` as those commands had them: the page prints the
@@ -51,6 +53,7 @@ class Saved:
     more_ceiling: Sequence[Line] = ()
     retrieval: Sequence[Line] = ()
     abilities: Sequence[Line] = ()
+    training: Sequence[Sequence[Line]] = ()
     batches: int = 20
     more_batches: int = 64
     seed: int = 1
@@ -60,13 +63,14 @@ class Saved:
 def page(saved: Saved) -> str:
     """The whole page, in markdown."""
     ceiling = """Tuned for text is the same model with an adapter of the same kind that learnt to read
-        references in its prompt: the fair ceiling for what memories can reach."""
+        references in its prompt: a ceiling for what memories can reach."""
     parts = [
         "# How good the answers are",
         prose(
             f"""The untuned model is compared with the adapted one, which has the adapter that reads memories.
             {ceiling if saved.ceiling else ""} A dash stands where there is nothing to measure."""
         ),
+        *learnt(saved),
         *known_answers(saved),
         *one_change(saved),
         *asked(saved),
@@ -76,6 +80,14 @@ def page(saved: Saved) -> str:
         *limits(saved),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def learnt(saved: Saved) -> Iterator[str]:
+    """From how many samples the ceiling and the adapted model learnt."""
+    if saved.ceiling and saved.training:
+        first, *rest = (f"{step[-1]['samples']:,}" for step in saved.training)
+        then = f", and then from {' and '.join(rest)} more with memories" if rest else ""
+        yield prose(f"The ceiling learnt from {first} samples, the adapted model from the same{then}.")
 
 
 def known_answers(saved: Saved) -> Iterator[str]:
@@ -171,12 +183,12 @@ def asked(saved: Saved) -> Iterator[str]:
         the right place."""
     )
     command = f"attest eval {SET}" + ("" if saved.limit is None else f" --limit {saved.limit}")
-    commands = {
-        MODELS[0]: f"ATTEST_ADAPTER=none {command} --json",
-        MODELS[1]: f"{command} --json",
-        MODELS[2]: f"ATTEST_ADAPTER=CEILING {command} --modes text --json",
-    }
-    yield block(commands[model] for model in dict.fromkeys(model for model, _ in listed))
+    before = {MODELS[0]: "ATTEST_ADAPTER=none ", MODELS[1]: "", MODELS[2]: "ATTEST_ADAPTER=CEILING "}
+    modes = {model: [each["mode"] for of, each in listed if of == model] for model, _ in listed}
+    yield block(
+        before[model] + command + (f" --modes {','.join(asked)}" if len(asked) < 3 else "") + " --json"
+        for model, asked in modes.items()
+    )
     yield table(
         [
             *("model", "mode", "exact match", "F1", "abstention", "answer NLL", "evidence at 1", "at 5"),
@@ -289,7 +301,7 @@ def unsupported(saved: Saved) -> Iterator[str]:
         """The share of answers that state a number, a name or a quotation which neither a reference that was
         retrieved or read nor the question holds. In mode none the model has seen no reference."""
     )
-    yield block(["python -m tests.bench.hallucination"])
+    yield block([f"python -m tests.bench.hallucination --limit {stated[0]['n']}"])
     yield table(
         ["mode", "questions", "answered", "share", "of answerable", "of unanswerable"],
         [
@@ -392,6 +404,7 @@ def main() -> None:
     )
     for name in ("ladder", "eval", "base-eval", "ceiling", "more", "more-ceiling", "retrieval", "abilities"):
         parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--training", type=Path, nargs="*", default=[])
     parser.add_argument("--batches", type=int, default=Saved.batches)
     parser.add_argument("--more-batches", type=int, default=Saved.more_batches)
     parser.add_argument("--seed", type=int, default=Saved.seed)
@@ -406,6 +419,7 @@ def main() -> None:
         more_ceiling=read(given.more_ceiling),
         retrieval=read(given.retrieval),
         abilities=read(given.abilities),
+        training=[read(path) for path in given.training],
         batches=given.batches,
         more_batches=given.more_batches,
         seed=given.seed,

@@ -123,10 +123,22 @@ def test_answers_are_shown_over_all_and_by_data_set() -> None:
     assert cells(text, "CUAD_v1", "adapted", "memory")[:3] == ["12", "0.250", "0.210"]
     assert "* First token, memory: clock of memory." in text
     assert "32 tokens per head in 3 layers" in " ".join(text.split())
-    command = (
-        "attest eval assets/eval/questions.jsonl --contexts assets/eval/contexts.jsonl --limit 12 --json"
+    command = "attest eval assets/eval/questions.jsonl --contexts assets/eval/contexts.jsonl --limit 12"
+    base, adapted = (
+        f"ATTEST_ADAPTER=none {command} --modes text --json",
+        f"{command} --modes text,memory --json",
     )
-    assert f"    ATTEST_ADAPTER=none {command}\n    {command}\n" in text
+    assert f"    {base}\n    {adapted}\n" in text
+    every = [*EVALUATED, evaluated("none", 0.1)]
+    assert f"    {command} --json\n" in page(Saved(evaluated=every, limit=12))
+
+
+def test_the_samples_that_were_learnt_from_are_counted() -> None:
+    steps = [[{"samples": 0}, {"samples": 8078}], [{"samples": 7820}], [{"samples": 30}]]
+    text = page(Saved(ladder=LADDER, ceiling=CEILING, training=steps))
+    said = "8,078 samples, the adapted model from the same, and then from 7,820 and 30 more with memories"
+    assert said in " ".join(text.split())
+    assert "8,078" not in page(Saved(ladder=LADDER, training=steps))
 
 
 def test_abilities_are_shown_with_their_difference() -> None:
@@ -134,6 +146,7 @@ def test_abilities_are_shown_with_their_difference() -> None:
     assert cells(text, "LegalBench", "text", "untuned") == ["0.500", "0.400", "30"]
     assert "untuned +10.00 points of accuracy, standard error 5.50, 30 questions." in " ".join(text.split())
     assert cells(text, "memory") == ["9", "8", "0.125", "0.125", "-"]
+    assert "    python -m tests.bench.hallucination --limit 9\n" in text
 
 
 def test_what_is_not_given_is_left_out() -> None:
