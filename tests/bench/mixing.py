@@ -183,13 +183,14 @@ def answer(
         question = "".join(each.shown for each in read) + question
     else:
         keyed = [KeyedMemory(key, written[each.ids]) for key, each in enumerate(read)]
-        memories_for = _always(keyed)
+        memories_for = always(keyed)
     messages = [Message("system", profile(pair.profile).system), Message("user", question)]
     events = engine.generate(messages, memories_for, GenerateOptions(MAX_TOKENS, REPETITION_PENALTY))
     return "".join(event.text for event in events if isinstance(event, Token)).strip()
 
 
-def _always(keyed: Sequence[KeyedMemory]) -> MemoriesFor:
+def always(keyed: Sequence[KeyedMemory]) -> MemoriesFor:
+    """The same memories for every chunk."""
     return lambda _: keyed
 
 
