@@ -11,7 +11,8 @@ Each input is a file of JSON lines, as a command printed them; without it, its p
     --retrieval  tests.bench.retrieval --recall
     --training   training.jsonl of each step of the training: first the ceiling's, then what the adapted model
                  learnt on top of it
-    --abilities  tests.bench.abilities and tests.bench.hallucination, one file behind the other
+    --abilities  tests.bench.abilities, tests.bench.hallucination and tests.bench.misled, one file behind the
+                 other
 
 Give `--batches`, `--more-batches`, `--seed` and `--limit` as those commands had them: the page prints the
 commands.
@@ -77,6 +78,7 @@ def page(saved: Saved) -> str:
         *retrieved(saved),
         *abilities(saved),
         *unsupported(saved),
+        *misled(saved),
         *limits(saved),
     ]
     return "\n\n".join(parts) + "\n"
@@ -245,7 +247,8 @@ def abilities(saved: Saved) -> Iterator[str]:
         would get."""
     )
     passages = list(dict.fromkeys(each["passage"] for each in choices))
-    command = f"python -m tests.bench.abilities {DATA}"
+    rows = max(each["n"] for each in choices)  # of the largest family, so no other limit was in the way
+    command = f"python -m tests.bench.abilities {DATA} --limit {rows}"
     yield block(command + " --memory" * (passage == "memory") for passage in passages)
     yield table(
         ["tasks", "passage", "model", "accuracy", "chance", "questions"],
@@ -312,6 +315,24 @@ def unsupported(saved: Saved) -> Iterator[str]:
             for each in stated
         ],
     )
+
+
+def misled(saved: Saved) -> Iterator[str]:
+    """What is answered where the right document is not there."""
+    rows = having(saved.abilities, "misled_by")
+    if not rows:
+        return
+    yield "## Where only wrong documents are read"
+    yield prose(
+        f"""{rows[0]["n"]} answerable questions; what is read is the best that the search finds in all
+        documents but the right one, by the model alone, without the product's own rule of when to decline.
+        “Right” is an F1 of at least 0.5, “misled” an answer that states a name or a number, or has three
+        words in a row, of what was read and not of the question; “own” says something else. In mode none
+        nothing is read, and what is misled by the same references then is so by chance."""
+    )
+    yield block([f"python -m tests.bench.misled --limit {rows[0]['n']}"])
+    names = ("declined", "right", "misled", "own")
+    yield table(["mode", *names], [[row["misled_by"], *(cell(row[name]) for name in names)] for row in rows])
 
 
 def limits(saved: Saved) -> Iterator[str]:

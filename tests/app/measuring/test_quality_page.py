@@ -62,6 +62,7 @@ ABILITIES = [
     {"tasks": "LegalBench", "model": "base", "passage": "text", "accuracy": 0.5, "chance": 0.4, "n": 30},
     {"tasks": "LegalBench", "model": "adapted", "passage": "text", "accuracy": 0.6, "chance": 0.4, "n": 30},
     {"adapter": "reader", "adapted_minus_base": 10.0, "standard_error": 5.5, "n": 30},
+    {"misled_by": "text", "n": 8, "declined": 0.25, "right": 0.125, "misled": 0.5, "own": 0.125},
     {"mode": "memory", **STATED, "answerable": STATED, "unanswerable": {**STATED, "unsupported": None}},
 ]
 
@@ -146,7 +147,13 @@ def test_abilities_are_shown_with_their_difference() -> None:
     assert cells(text, "LegalBench", "text", "untuned") == ["0.500", "0.400", "30"]
     assert "untuned +10.00 points of accuracy, standard error 5.50, 30 questions." in " ".join(text.split())
     assert cells(text, "memory") == ["9", "8", "0.125", "0.125", "-"]
-    assert "    python -m tests.bench.hallucination --limit 9\n" in text
+    assert cells(text, "text") == ["0.250", "0.125", "0.500", "0.125"]
+    for command in (
+        "abilities --data ../shared/data --limit 30",
+        "hallucination --limit 9",
+        "misled --limit 8",
+    ):
+        assert f"    python -m tests.bench.{command}\n" in text
 
 
 def test_what_is_not_given_is_left_out() -> None:
