@@ -11,6 +11,7 @@ Each input is a file of JSON lines, as a command printed them; without it, its p
     --retrieval  tests.bench.retrieval --recall
     --training   training.jsonl of each step of the training: first the ceiling's, then what the adapted model
                  learnt on top of it
+    --remark     a paragraph on how the inputs were made, where that differs between them
     --abilities  tests.bench.abilities, tests.bench.hallucination and tests.bench.misled, one file behind the
                  other
 
@@ -59,6 +60,7 @@ class Saved:
     more_batches: int = 64
     seed: int = 1
     limit: int | None = None
+    remark: str = ""
 
 
 def page(saved: Saved) -> str:
@@ -72,6 +74,7 @@ def page(saved: Saved) -> str:
             {ceiling if saved.ceiling else ""} A dash stands where there is nothing to measure."""
         ),
         *learnt(saved),
+        *([prose(saved.remark)] if saved.remark else []),
         *known_answers(saved),
         *one_change(saved),
         *asked(saved),
@@ -88,7 +91,8 @@ def learnt(saved: Saved) -> Iterator[str]:
     """From how many samples the ceiling and the adapted model learnt."""
     if saved.ceiling and saved.training:
         first, *rest = (f"{step[-1]['samples']:,}" for step in saved.training)
-        then = f", and then from {' and '.join(rest)} more with memories" if rest else ""
+        more = " more, then from ".join(rest)
+        then = f", then from {more} more with memories" if rest else ""
         yield prose(f"The ceiling learnt from {first} samples, the adapted model from the same{then}.")
 
 
@@ -430,6 +434,7 @@ def main() -> None:
     parser.add_argument("--more-batches", type=int, default=Saved.more_batches)
     parser.add_argument("--seed", type=int, default=Saved.seed)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--remark", default="")
     given = parser.parse_args()
     saved = Saved(
         ladder=read(given.ladder),
@@ -445,6 +450,7 @@ def main() -> None:
         more_batches=given.more_batches,
         seed=given.seed,
         limit=given.limit,
+        remark=given.remark,
     )
     print(page(saved), end="")
 

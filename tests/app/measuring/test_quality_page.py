@@ -136,8 +136,9 @@ def test_answers_are_shown_over_all_and_by_data_set() -> None:
 
 def test_the_samples_that_were_learnt_from_are_counted() -> None:
     steps = [[{"samples": 0}, {"samples": 8078}], [{"samples": 7820}], [{"samples": 30}]]
-    text = page(Saved(ladder=LADDER, ceiling=CEILING, training=steps))
-    said = "8,078 samples, the adapted model from the same, and then from 7,820 and 30 more with memories"
+    text = page(Saved(ladder=LADDER, ceiling=CEILING, training=steps, remark="All on one machine."))
+    assert "\n\nAll on one machine.\n\n" in text
+    said = "from the same, then from 7,820 more, then from 30 more with memories"
     assert said in " ".join(text.split())
     assert "8,078" not in page(Saved(ladder=LADDER, training=steps))
 
