@@ -153,18 +153,24 @@ def looked_at(store: Store, embedder: Embedder, question: str, answer: Answer) -
     return [passage_text(row.document_name, row.heading_path, row.text) for row in rows]
 
 
-def main() -> None:
+def options(description: str | None) -> argparse.Namespace:
+    """adapter, limit and seed, as given."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--adapter", default=os.environ.get("ATTEST_ADAPTER", "auto"))
     parser.add_argument("--limit", type=int, help="ask a seeded sample; all contexts stay")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    return parser.parse_args()
 
-    def report(line: str) -> None:
-        print(line, file=sys.stderr)
 
+def report(line: str) -> None:
+    """How far it is."""
+    print(line, file=sys.stderr)
+
+
+def main() -> None:
+    arguments = options(__doc__)
     folder = Path(str(resources.files("assets").joinpath("eval")))
     contexts = read_contexts(folder / "contexts.jsonl")
     questions = usable(read_questions(folder / "questions.jsonl"), contexts)

@@ -17,10 +17,7 @@ is there by chance. Mode text has them in the prompt.
     python -m tests.bench.misled --limit 120
 """
 
-import argparse
 import json
-import os
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -43,7 +40,7 @@ from engine.protocol import Embedder, Engine, GenerateOptions, KeyedMemory, Mess
 from engine.registry import DEFAULT_MODEL
 from storage.records import ReferenceRow
 from storage.store import Store
-from tests.bench.hallucination import unsupported
+from tests.bench.hallucination import options, report, unsupported
 from tests.bench.mixing import always, taken
 
 MAX_TOKENS = 64
@@ -98,17 +95,7 @@ def shown(row: ReferenceRow) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--adapter", default=os.environ.get("ATTEST_ADAPTER", "auto"))
-    parser.add_argument("--limit", type=int, help="ask a seeded sample; all contexts stay")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-
-    def report(line: str) -> None:
-        print(line, file=sys.stderr)
-
+    arguments = options(__doc__)
     folder = Path(str(resources.files("assets").joinpath("eval")))
     contexts = read_contexts(folder / "contexts.jsonl")
     answerable = [
