@@ -15,10 +15,11 @@ from typing import Any, Literal, get_args
 REFERENCE_TOKENS = 128  # a reference never has more (section 3.1); also the width of its position interval
 CHUNK_TOKENS = 64  # memories are chosen anew for every 64 tokens of context (section 3.1)
 MEMORIES_PER_CHUNK = 5  # section 3.1
+GROUP = 32  # numbers of a memory that share their steps where they are kept in four bits (engine.codec)
 PREFIX_TEXT = "Reference:"  # behind BOS: every reference is written behind it, every read begins with it
 
 Positions = Literal["parallel", "serial"]
-Codec = Literal["fp32", "fp16", "int8", "int4", "pq"]
+Codec = Literal["fp32", "fp16", "int8", "int4", "int4-channel", "pq"]
 
 
 @dataclass(frozen=True)

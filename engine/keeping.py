@@ -1,16 +1,16 @@
 """What a memory keeps of one batch of references: chosen by the format's rule, encoded, layer by layer."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from engine.codec import Encoded, encode
+from engine.codec import Encoded, cut, encode, halves
 from engine.format import MemoryFormat
 from engine.memory import ExplicitMemory
-from engine.selection import RULES, select
+from engine.selection import RULES, everything, select
 
 
 class Kept(NamedTuple):
@@ -34,16 +34,16 @@ class Keeping:
     def add(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float) -> None:
         """One layer's queries (B, Hq, T, D) and keys, values (B, H, T, D), raw, padded at the end."""
         if self.format.dense:
-            chosen = torch.arange(keys.shape[2], device=keys.device).expand(*keys.shape[:2], -1)
+            chosen = everything(self.lengths, keys)
         else:
             scores = RULES[self.format.selection](queries, keys, values, self.lengths, scaling)
             chosen = select(scores, self.format.tokens_per_head)  # (B, H, K)
-            keys, values = _rows(keys, chosen), _rows(values, chosen)
+        of_keys, of_values = halves(self.format.codec)
         self._kept.append(
             Kept(
-                encode(keys, self.format.codec),
-                encode(values, self.format.codec),
-                chosen.clamp(max=255).to(torch.uint8).cpu().numpy(),
+                encode(_rows(keys, chosen), of_keys),
+                encode(_rows(values, chosen), of_values),
+                chosen.to(torch.uint8).cpu().numpy(),
             )
         )
 
@@ -54,22 +54,16 @@ class Keeping:
     def _memory(self, i: int, length: int) -> ExplicitMemory:
         count = min(length, self.format.tokens_per_head)
 
-        def joined(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-            return np.stack([array[i, :, :count] for array in arrays])  # (L, H, K, ...)
+        def joined(layers: list[Encoded]) -> Encoded:
+            """(L, H, K, ...)"""
+            own = [cut(layer, i, count) for layer in layers]
+            scales = [scale for _, scale in own if scale is not None]
+            return np.stack([numbers for numbers, _ in own]), np.stack(scales) if scales else None
 
-        def scales(of: list[Encoded]) -> npt.NDArray[Any] | None:
-            found = [scale for _, scale in of if scale is not None]
-            return joined(found) if found else None
-
-        keys, values = [layer.keys for layer in self._kept], [layer.values for layer in self._kept]
-        return ExplicitMemory(
-            joined([numbers for numbers, _ in keys]),
-            joined([numbers for numbers, _ in values]),
-            joined([layer.indices for layer in self._kept]),
-            length,
-            scales(keys),
-            scales(values),
-        )
+        keys, key_scales = joined([layer.keys for layer in self._kept])
+        values, value_scales = joined([layer.values for layer in self._kept])
+        indices = np.stack([layer.indices[i, :, :count] for layer in self._kept])
+        return ExplicitMemory(keys, values, indices, length, key_scales, value_scales)
 
 
 def _rows(vectors: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
@@ -78,7 +72,7 @@ def _rows(vectors: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     Whole rows are moved, which is several times faster than `gather`.
     """
     batch, heads, tokens, dim = vectors.shape
-    each = torch.arange(batch, device=chosen.device)[:, None, None] * tokens + chosen.clamp(max=tokens - 1)
+    each = torch.arange(batch, device=chosen.device)[:, None, None] * tokens + chosen
     flat = each * heads + torch.arange(heads, device=chosen.device)[:, None]
     rows = vectors.transpose(1, 2).reshape(-1, dim).index_select(0, flat.flatten())
     return rows.view(batch, heads, -1, dim)

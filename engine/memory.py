@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import MemoryMismatch
+from engine.format import GROUP
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class ExplicitMemory:
         dimension.
     indices: (L, H, K) uint8, ascending: which token of the reference each row is.
     length: tokens of the encoded reference.
-    key_scales, value_scales: (L, H, K) in int8, (L, H, K, groups, 2) in int4, else None.
+    key_scales, value_scales: (L, H, K) in int8, (L, H, K, groups, 2) in int4, for the keys of int4-channel
+        (L, H, groups, D, 2), else None.
     """
 
     keys: npt.NDArray[Any]
@@ -79,7 +81,6 @@ class ExplicitMemory:
             raise MemoryMismatch(f"the stored memory lacks {missing}; rebuild the bank") from None
         shapes = {memory.keys.shape[:3], memory.values.shape[:3], memory.indices.shape}
         scales = [each for each in (memory.key_scales, memory.value_scales) if each is not None]
-        shapes |= {each.shape[:3] for each in scales}
         if memory.keys.shape != memory.values.shape or len(shapes) != 1 or not _fits(memory, scales):
             raise MemoryMismatch(
                 f"the stored memory's shapes disagree: keys {memory.keys.shape}, values "
@@ -92,14 +93,22 @@ def _fits(memory: ExplicitMemory, scales: list[npt.NDArray[Any]]) -> bool:
     """Whether numbers and what turns them back are of one codec."""
     if memory.values.dtype != memory.keys.dtype:
         return False
-    if memory.keys.dtype == np.uint8:
-        return len(scales) == 2 and all(
-            each.ndim == 5
-            and each.shape[4] == 2
-            and each.shape[3] > 0
-            and memory.shape[3] % each.shape[3] == 0
-            for each in scales
-        )
+    if memory.keys.dtype not in (np.uint8, np.int8):
+        return not scales
+    if len(scales) != 2:
+        return False
     if memory.keys.dtype == np.int8:
-        return len(scales) == 2 and all(each.ndim == 3 for each in scales)
-    return not scales
+        return all(each.shape == memory.shape[:3] for each in scales)
+    return all(each.ndim == 5 and each.shape[4] == 2 for each in scales) and (
+        _in_groups(scales[1], memory.shape)
+        and (_in_groups(scales[0], memory.shape) or _by_channel(scales[0], memory.shape))
+    )
+
+
+def _in_groups(scales: npt.NDArray[Any], shape: tuple[int, ...]) -> bool:
+    return scales.shape[:3] == shape[:3] and scales.shape[3] > 0 and shape[3] % scales.shape[3] == 0
+
+
+def _by_channel(scales: npt.NDArray[Any], shape: tuple[int, ...]) -> bool:
+    layers, heads, tokens, dim = shape
+    return scales.shape[:4] == (layers, heads, -(-tokens // GROUP), dim)

@@ -83,8 +83,15 @@ def select(scores: torch.Tensor, tokens_per_head: int) -> torch.Tensor:
     """The best tokens of each reference, ascending.
 
     scores (B, H, T), -inf at padding. Returns (B, H, K) int64, K = min(tokens_per_head, T); a reference
-    with fewer than K tokens has all of its tokens first and then T, which is no token.
+    with fewer than K tokens has its last one several times, so that padding is nowhere looked at.
     """
-    tokens = scores.shape[-1]
-    best = scores.topk(min(tokens_per_head, tokens), dim=-1, sorted=False)
-    return best.indices.masked_fill(best.values == float("-inf"), tokens).sort(dim=-1).values
+    best = scores.topk(min(tokens_per_head, scores.shape[-1]), dim=-1, sorted=False)
+    last = scores.ne(float("-inf")).sum(dim=-1, keepdim=True) - 1
+    return torch.minimum(best.indices, last).sort(dim=-1).values
+
+
+def everything(lengths: Sequence[int], keys: torch.Tensor) -> torch.Tensor:
+    """All tokens of references with keys (B, H, T, D), as `select` gives them: (B, H, T)."""
+    last = torch.tensor(lengths, device=keys.device)[:, None] - 1
+    each = torch.arange(keys.shape[2], device=keys.device)
+    return torch.minimum(each, last)[:, None].expand(-1, keys.shape[1], -1)

@@ -125,7 +125,7 @@ def train(
     held = {key: context for key, context in material.contexts.items() if context.held_out}
     learnt = {key: context for key, context in material.contexts.items() if not context.held_out}
     arguments = (engine.tokenize, loaded.prompt_ids, end, material.asked)
-    fmt = MemoryFormat(tuple(range(layers)), 64, "contribution_energy", codec="int4")
+    fmt = MemoryFormat(tuple(range(layers)), 64, "contribution_energy", codec="int4-channel")
     mix, exam, plan = LEARNING, EXAM, Plan(fmt, steps, seed)
     if reads == "text":
         mix, exam, plan = AS_TEXT, TEXT_EXAM, replace(plan, tokens_per_head=(32,))

@@ -34,7 +34,7 @@ from app.profiles import profile
 from app.settings import Settings
 from engine import loading
 from engine.adapter import chosen
-from engine.codec import decode, encode
+from engine.codec import decode, encode, halves
 from engine.fake import FakeEmbedder
 from engine.format import MEMORIES_PER_CHUNK, Codec
 from engine.memory import ExplicitMemory
@@ -45,7 +45,7 @@ from storage import files
 from storage.records import ReferenceRow
 from storage.store import Store
 
-CODECS: tuple[Codec, ...] = ("fp16", "int8", "int4", "pq")
+CODECS: tuple[Codec, ...] = ("fp16", "int8", "int4", "int4-channel", "pq")
 QUESTIONS = 200
 SEARCHED = (10_000, 100_000, 1_000_000)  # references
 LOADS = 60
@@ -176,8 +176,9 @@ def _fill(
 def _as(codec: Codec, memory: ExplicitMemory) -> ExplicitMemory:
     if codec == "fp16":
         return memory
-    keys, key_scales = encode(torch.from_numpy(memory.keys), codec)
-    values, value_scales = encode(torch.from_numpy(memory.values), codec)
+    of_keys, of_values = halves(codec)
+    keys, key_scales = encode(torch.from_numpy(memory.keys), of_keys)
+    values, value_scales = encode(torch.from_numpy(memory.values), of_values)
     return replace(memory, keys=keys, values=values, key_scales=key_scales, value_scales=value_scales)
 
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import torch
 
-from engine.codec import round_trip
+from engine.codec import halves, round_trip
 from engine.format import MEMORIES_PER_CHUNK, REFERENCE_TOKENS, MemoryFormat
 from engine.rotary import rotate
-from engine.selection import RULES, select
+from engine.selection import RULES, everything, select
 from engine.transformer import Transformer, causal_mask
 
 
@@ -52,13 +52,10 @@ class LiveWrite:
     ) -> None:
         """Choose from the raw vectors (R, heads, P + REFERENCE_TOKENS, D) of a layer."""
         chosen = self.prefix + self._choose(queries, keys, values, scaling)
-        kept = self._stored(keys, chosen)
-        self.memories[layer] = self._placed(kept, chosen), self._stored(values, chosen)
-
-    def _stored(self, vectors: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-        """(R, H, P + REFERENCE_TOKENS, D) to the chosen (R, H, K, D), as precise as the codec keeps them."""
-        rows = chosen[..., None].expand(-1, -1, -1, vectors.shape[3])
-        return round_trip(vectors.gather(2, rows), self.format.codec)
+        rows = chosen[..., None].expand(-1, -1, -1, keys.shape[3])
+        of_keys, of_values = halves(self.format.codec)
+        kept = round_trip(keys.gather(2, rows), of_keys)
+        self.memories[layer] = self._placed(kept, chosen), round_trip(values.gather(2, rows), of_values)
 
     def _placed(self, keys: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
         """Keys (R, H, K, D) of tokens `chosen` (R, H, K), rotated for each place: (places * R, H, K, D)."""
@@ -70,12 +67,12 @@ class LiveWrite:
     def _choose(
         self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float
     ) -> torch.Tensor:
-        """(R, H, K) token indices; a short reference has its last ones repeated, and `counts` tells."""
+        """(R, H, K) token indices; a short reference has its last one repeated, and `counts` tells."""
         if self.format.dense:
-            return torch.arange(REFERENCE_TOKENS, device=keys.device).expand(*keys.shape[:2], -1)
+            return everything(self.lengths, keys[:, :, self.prefix :])
         queries, keys, values = (x[:, :, self.prefix :] for x in (queries, keys, values))
         scores = RULES[self.format.selection](queries, keys, values, self.lengths, scaling)
-        return select(scores, self.format.tokens_per_head).clamp(max=REFERENCE_TOKENS - 1)
+        return select(scores, self.format.tokens_per_head)
 
 
 class LiveRead:

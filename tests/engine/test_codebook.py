@@ -122,5 +122,5 @@ def test_too_few_memories_train_nothing() -> None:
 
 def test_the_format_knows_it() -> None:
     assert MemoryFormat((0,), codec="pq").stored()["codec"] == "pq"
-    with pytest.raises(ValueError, match="known are fp32, fp16, int8, int4, pq"):
+    with pytest.raises(ValueError, match="known are fp32, fp16, int8, int4, int4-channel, pq"):
         MemoryFormat((0,), codec="zip")  # type: ignore[arg-type]

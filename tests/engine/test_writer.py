@@ -9,7 +9,7 @@ import torch
 
 from engine import loading, packing, selection, writer
 from engine.errors import MemoryMismatch
-from engine.format import MemoryFormat
+from engine.format import Codec, MemoryFormat
 from engine.loading import LoadedModel
 from engine.torch_engine import TorchEngine
 
@@ -48,13 +48,15 @@ def test_scores_equal_the_formula(rule: str) -> None:
 
 def test_selected_tokens_are_the_best_and_ascend() -> None:
     scores = torch.tensor([[[0.1, 0.9, 0.3, 0.8]], [[0.5, 0.4, -math.inf, -math.inf]]])
-    assert selection.select(scores, 3).tolist() == [[[1, 2, 3]], [[0, 1, 4]]]
+    assert selection.select(scores, 3).tolist() == [[[1, 2, 3]], [[0, 1, 1]]]
 
 
-@pytest.mark.parametrize("k", [8, 128])
-def test_a_memory_depends_on_its_reference_alone(tiny_loaded: LoadedModel, k: int) -> None:
+@pytest.mark.parametrize(
+    ("k", "codec"), [(8, "fp32"), (128, "fp32"), (128, "int4-channel"), (40, "int4-channel")]
+)
+def test_a_memory_depends_on_its_reference_alone(tiny_loaded: LoadedModel, k: int, codec: Codec) -> None:
     """Bit for bit, whatever is written with it: cold equals warm."""
-    fmt = MemoryFormat((0, 2, 3), tokens_per_head=k, codec="fp32")
+    fmt = MemoryFormat((0, 2, 3), tokens_per_head=k, codec=codec)
     generator = np.random.default_rng(1)
     references = [generator.integers(0, 250, n).tolist() for n in (128, 3, 40, 41, 1, 128, 90) * 3]
     together = writer.write(tiny_loaded.transformer, fmt, references)

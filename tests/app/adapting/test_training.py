@@ -160,15 +160,15 @@ def test_the_ladder_changes_one_thing_at_a_time(
     assert list(ladder) == [
         *("first half", "serial", "1 memory", "3 memories", "10 memories", "shuffled"),
         *(f"selection {rule}" for rule in RULES),
-        *("codec fp32", "codec fp16", "codec int8", "codec int4"),
+        *("codec fp32", "codec fp16", "codec int8", "codec int4", "codec int4-channel"),
     ]
     own = next(row for row in plain if row.adapted and row.reads == "memory" and row.tokens_per_head == 64)
     assert {(row.adapted, row.reads, row.tokens_per_head, row.n) for row in ladder.values()} == {
         (True, "memory", 64, own.n)
     }
-    assert ladder["codec int4"] == replace(own, variant="codec int4")
+    assert ladder["codec int4-channel"] == replace(own, variant="codec int4-channel")
     assert ladder["shuffled"].nll == pytest.approx(own.nll, abs=2e-4)
-    for variant in ("first half", "serial", "1 memory", "selection attention", "codec fp32"):
+    for variant in ("first half", "serial", "1 memory", "selection attention", "codec fp32", "codec int4"):
         assert ladder[variant].nll != own.nll, variant
 
 

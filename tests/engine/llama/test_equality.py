@@ -23,6 +23,7 @@ FORMATS = [
     memory_format(128, codec="fp16"),
     memory_format(16, temperature=0.8, codec="int8"),
     memory_format(16, codec="int4"),
+    memory_format(40, codec="int4-channel"),
     memory_format(24, positions="serial"),
 ]
 
