@@ -137,8 +137,8 @@ def figures(judged: Sequence[Judged]) -> dict[str, Any]:
     }
 
 
-def ask(asker: Asker, question: str, mode: Mode) -> Answer:
-    *_, last = asker.ask(question, COLLECTION, mode=mode, max_tokens=MAX_TOKENS)
+def ask(asker: Asker, question: str, mode: Mode, documents: Sequence[str] | None = None) -> Answer:
+    *_, last = asker.ask(question, COLLECTION, mode=mode, max_tokens=MAX_TOKENS, documents=documents)
     assert isinstance(last, DoneEvent)
     return last.answer
 

@@ -1,9 +1,9 @@
 """Do memories of the wrong documents mislead? What is answered where nothing of the right one is read.
 
-The answerable questions of `assets/eval`; each reads the five references that the search finds for it in all
-other documents: what the product would read if the right document were not there. The model alone is asked,
-not the product, which declines many of these by what the search found before the model reads anything. An
-answer is, the first that holds:
+The answerable questions of `assets/eval`, asked of all documents but the right one. Mode product is what
+the product says then: it may decline by what the search found, before the model reads anything, and the model
+may. The other modes are the model alone, which has to read: the five best references that the search finds,
+as memories, or as text in its prompt, or none of them. An answer is, the first that holds:
 
 * `declined`: it has the fixed sentence;
 * `right`: its F1 with a right answer is at least a half, so what was read did not keep it from that;
@@ -11,8 +11,8 @@ answer is, the first that holds:
   the question;
 * `own`: none of these; it says something else than what was read.
 
-Mode none is the same model reading nothing, judged by the same references: what of them is in an answer then
-is there by chance. Mode text has them in the prompt.
+Mode none reads nothing and is judged by the same references: what of them is in an answer then is there by
+chance. The product is judged by all that it read while it answered.
 
     python -m tests.bench.misled --limit 120
 """
@@ -23,11 +23,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from app.answering.abstaining import ABSTENTION
 from app.answering.answer import Mode
-from app.answering.asking import REPETITION_PENALTY, passage_text
+from app.answering.asking import REPETITION_PENALTY, Asker, passage_text
 from app.measuring.evaluating import sample, usable
 from app.measuring.open_book import COLLECTION, Library
 from app.measuring.questions import Question, read_contexts, read_questions
@@ -40,12 +40,13 @@ from engine.protocol import Embedder, Engine, GenerateOptions, KeyedMemory, Mess
 from engine.registry import DEFAULT_MODEL
 from storage.records import ReferenceRow
 from storage.store import Store
-from tests.bench.hallucination import options, report, unsupported
+from tests.bench.hallucination import ask, options, report, unsupported
 from tests.bench.mixing import always, taken
 
 MAX_TOKENS = 64
 DEPTH = 60  # references looked at for five that are not of the right document
 REPORT_EVERY = 25
+Asking = Literal["product", Mode]
 VERDICTS = ("declined", "right", "misled", "own")
 
 
@@ -89,6 +90,13 @@ def answer(engine: Engine, question: Question, read: Sequence[ReferenceRow], mod
     return "".join(event.text for event in events if isinstance(event, Token)).strip()
 
 
+def of_product(asker: Asker, question: Question, documents: Sequence[str]) -> tuple[str, list[str]]:
+    """What the product says, asked of these documents, and the texts of what it read."""
+    answer = ask(asker, question.text, "memory", documents)
+    read = {memory.reference_id: memory.text for stretch in answer.reads for memory in stretch.memories}
+    return answer.answer, list(read.values())
+
+
 def shown(row: ReferenceRow) -> str:
     """As it stands in a prompt."""
     return passage_text(row.document_name, row.heading_path, row.text)
@@ -106,19 +114,25 @@ def main() -> None:
     engine, embedder = open_engine(DEFAULT_MODEL, adapter=arguments.adapter, cache=cache), SentenceEmbedder()
     with tempfile.TemporaryDirectory(prefix="attest-eval-") as home, Store.open(Path(home)) as store:
         library = Library(store, engine, embedder, contexts.values(), report)
+        asker = Asker(store, engine, lambda: embedder)
+        documents = {library.document(key) for key in contexts}
         modes: tuple[Mode, ...] = get_args(Mode)
-        found: dict[Mode, list[str]] = {mode: [] for mode in modes}
+        found: dict[Asking, list[str]] = {"product": [], **{mode: [] for mode in modes}}
         for number, question in enumerate(questions, 1):
-            read = others(store, embedder, library, question)
             golds = [each.text for each in question.answers]
-            for mode, verdicts in found.items():
+            wrong = sorted(documents - {library.document_id(question)})
+            said, texts = of_product(asker, question, wrong)
+            found["product"].append(verdict(said, question.text, golds, texts))
+            read = others(store, embedder, library, question)
+            texts = [row.text for row in read]
+            for mode in modes:
                 said = answer(engine, question, read, mode)
-                verdicts.append(verdict(said, question.text, golds, [row.text for row in read]))
+                found[mode].append(verdict(said, question.text, golds, texts))
             if number % REPORT_EVERY == 0 or number == len(questions):
                 report(f"{number} of {len(questions)} questions")
     engine_info = {"backend": engine.info.backend, "adapter": engine.info.adapter}
-    for mode, verdicts in found.items():
-        print(json.dumps({"misled_by": mode, **figures(verdicts), "engine": engine_info}), flush=True)
+    for asking, verdicts in found.items():
+        print(json.dumps({"misled_by": asking, **figures(verdicts), "engine": engine_info}), flush=True)
 
 
 if __name__ == "__main__":

@@ -328,11 +328,12 @@ def misled(saved: Saved) -> Iterator[str]:
         return
     yield "## Where only wrong documents are read"
     yield prose(
-        f"""{rows[0]["n"]} answerable questions; what is read is the best that the search finds in all
-        documents but the right one, by the model alone, without the product's own rule of when to decline.
-        “Right” is an F1 of at least 0.5, “misled” an answer that states a name or a number, or has three
-        words in a row, of what was read and not of the question; “own” says something else. In mode none
-        nothing is read, and what is misled by the same references then is so by chance."""
+        f"""{rows[0]["n"]} answerable questions, asked of all documents but the right one. Mode product is
+        what the product says; the other modes are the model alone, which has to read the best that the search
+        finds, without the product's rule of when to decline. “Right” is an F1 of at least 0.5, “misled” an
+        answer that states a name or a number, or has three words in a row, of what was read and not of the
+        question; “own” says something else. In mode none nothing is read, and what is misled by the same
+        references then is so by chance."""
     )
     yield block([f"python -m tests.bench.misled --limit {rows[0]['n']}"])
     names = ("declined", "right", "misled", "own")
