@@ -183,8 +183,6 @@ def difference(base: Sequence[bool], adapted: Sequence[bool]) -> dict[str, Any]:
 
 
 def main() -> None:
-    import torch
-
     from engine import loading
     from engine.torch_engine import TorchEngine
 
@@ -202,7 +200,7 @@ def main() -> None:
         parser.error("there is no adapter to compare the base with; give --adapter FOLDER")
     cache = Path(tempfile.gettempdir()) / "attest-models"
     engines = {
-        name: TorchEngine(loading.load(dtype=torch.bfloat16, adapter=merged, cache=cache))
+        name: TorchEngine(loading.load(adapter=merged, cache=cache))
         for name, merged in (("base", None), ("adapted", adapter))
     }
     tokenize = engines["base"].tokenize
