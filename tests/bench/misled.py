@@ -12,7 +12,8 @@ as memories, or as text in its prompt, or none of them. An answer is, the first 
 * `own`: none of these; it says something else than what was read.
 
 Mode none reads nothing and is judged by the same references: what of them is in an answer then is there by
-chance. The product is judged by all that it read while it answered.
+chance. The product is judged by all that it read while it answered; no memory is written before a question
+needs it, so the search alone orders what is found.
 
     python -m tests.bench.misled --limit 120
 """
