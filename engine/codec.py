@@ -80,7 +80,7 @@ def decode_here(numbers: npt.NDArray[Any], scales: npt.NDArray[Any] | None) -> n
     return exact
 
 
-def halves(codec: str) -> tuple[str, str]:
+def key_value_codecs(codec: str) -> tuple[str, str]:
     """The codecs that `codec` gives to keys and to values."""
     return codec, "int4" if codec == BY_CHANNEL else codec
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from engine.codec import Encoded, cut, encode, halves
+from engine.codec import Encoded, cut, encode, key_value_codecs
 from engine.format import MemoryFormat
 from engine.memory import ExplicitMemory
 from engine.selection import RULES, everything, select
@@ -38,7 +38,7 @@ class Keeping:
         else:
             scores = RULES[self.format.selection](queries, keys, values, self.lengths, scaling)
             chosen = select(scores, self.format.tokens_per_head)  # (B, H, K)
-        of_keys, of_values = halves(self.format.codec)
+        of_keys, of_values = key_value_codecs(self.format.codec)
         self._kept.append(
             Kept(
                 encode(_rows(keys, chosen), of_keys),

@@ -34,7 +34,7 @@ from app.profiles import profile
 from app.settings import Settings
 from engine import loading
 from engine.adapter import chosen
-from engine.codec import decode, encode, halves
+from engine.codec import decode, encode, key_value_codecs
 from engine.fake import FakeEmbedder
 from engine.format import MEMORIES_PER_CHUNK, Codec
 from engine.memory import ExplicitMemory
@@ -176,7 +176,7 @@ def _fill(
 def _as(codec: Codec, memory: ExplicitMemory) -> ExplicitMemory:
     if codec == "fp16":
         return memory
-    of_keys, of_values = halves(codec)
+    of_keys, of_values = key_value_codecs(codec)
     keys, key_scales = encode(torch.from_numpy(memory.keys), of_keys)
     values, value_scales = encode(torch.from_numpy(memory.values), of_values)
     return replace(memory, keys=keys, values=values, key_scales=key_scales, value_scales=value_scales)

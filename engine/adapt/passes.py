@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from engine.codec import halves, round_trip
+from engine.codec import key_value_codecs, round_trip
 from engine.format import MEMORIES_PER_CHUNK, REFERENCE_TOKENS, MemoryFormat
 from engine.rotary import rotate
 from engine.selection import RULES, everything, select
@@ -53,7 +53,7 @@ class LiveWrite:
         """Choose from the raw vectors (R, heads, P + REFERENCE_TOKENS, D) of a layer."""
         chosen = self.prefix + self._choose(queries, keys, values, scaling)
         rows = chosen[..., None].expand(-1, -1, -1, keys.shape[3])
-        of_keys, of_values = halves(self.format.codec)
+        of_keys, of_values = key_value_codecs(self.format.codec)
         kept = round_trip(keys.gather(2, rows), of_keys)
         self.memories[layer] = self._placed(kept, chosen), round_trip(values.gather(2, rows), of_values)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from engine.codec import decode, decode_here, encode, halves, round_trip
+from engine.codec import decode, decode_here, encode, key_value_codecs, round_trip
 from engine.errors import MemoryMismatch
 from engine.format import MemoryFormat
 from engine.loading import LoadedModel
@@ -84,8 +84,8 @@ def test_int4_channel_spares_what_shares_a_vector_with_a_wide_dimension() -> Non
 
 
 def test_int4_channel_is_for_keys() -> None:
-    assert halves("int4-channel") == ("int4-channel", "int4")
-    assert halves("int4") == ("int4", "int4")
+    assert key_value_codecs("int4-channel") == ("int4-channel", "int4")
+    assert key_value_codecs("int4") == ("int4", "int4")
 
 
 @given(VECTORS)
