@@ -107,7 +107,8 @@
   };
 
   document.addEventListener("keydown", (event) => {
-    const place = event.target instanceof Element ? event.target : document.body;
+    let place = event.target instanceof Element ? event.target : document.body;
+    if (place.closest("dialog:not([open])")) place = document.body;  // a shut sheet has the keys until the next frame
     const sheet = place.closest("dialog");
     if (event.key === "Enter" && sheet && place.matches("input.at-field")) {
       event.preventDefault();
