@@ -1,7 +1,7 @@
 """What happens on the left: collections, dropped files, the document list and its live progress.
 
-Methods are Gradio event handlers. What a tab already shows is kept in its session, so that a tick in
-which nothing changed sends nothing, and ticks come slowly while nothing is being worked on.
+Methods are Gradio event handlers. What the reader chose is written by the reader's own clicks alone; what
+a tab shows is compared with what is so now, see `app.web.showing`.
 """
 
 import threading
@@ -14,27 +14,16 @@ from typing import Any
 import gradio as gr
 
 from app.errors import AttestError
-from app.web.conversation import welcome_html
 from app.web.dialogs import ingest_html
-from app.web.documents import (
-    PER_PAGE,
-    added_html,
-    documents_html,
-    facts_html,
-    notice_html,
-    selection_html,
-    status_html,
-    worker_html,
-)
+from app.web.documents import added_html, notice_html
 from app.web.events import data_of, session_of
 from app.web.ordering import Listing, Ordering, Outcome
 from app.web.protocol import Service
 from app.web.scope import Scope, scope_html
+from app.web.showing import TEXTS, Showing, Shown
 from app.web.uploads import named_files
 
 PROFILES = {"Legal": "legal", "Medical": "medical", "General": "general"}
-BUSY_SECONDS = 1.0
-IDLE_SECONDS = 5.0
 MANY_FILES = 20  # from here on, or from so many bytes, the reader is asked first
 MANY_BYTES = 50_000_000
 
@@ -45,7 +34,8 @@ Updates = dict[Any, Any]
 class LibraryParts:
     """The components that the handlers update. removed: what was deleted, or renamed, last.
 
-    scope: the documents that alone are asked, of which `chips` is the HTML.
+    listing: what the reader chose. shown: what the tab was sent last, and mark: what it has, see
+    `app.web.showing`. scope: the documents that alone are asked, of which `chips` is the HTML.
     """
 
     collection: gr.Dropdown
@@ -64,6 +54,8 @@ class LibraryParts:
     drop: gr.File
     timer: gr.Timer
     listing: gr.State
+    shown: gr.State
+    mark: gr.Textbox
     removed: gr.State
     scope: gr.State
 
@@ -83,6 +75,7 @@ class Library:
         self._service = service
         self._parts = parts
         self._ordering = Ordering(service)
+        self._showing = Showing(service)
         self._picked: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
@@ -92,48 +85,65 @@ class Library:
         first = next(iter(self._service.profiles()), None)
         return {
             self._parts.form: gr.update(visible=first is None),
-            **self._refresh(first, Listing(), choose=True),
+            self._parts.listing: Listing(),
+            **self._refresh(first, Listing(), Shown(), choose=True),
         }
 
     def leave(self, request: gr.Request) -> None:
         """A tab was closed."""
         self._picked.pop(session_of(request), None)
 
-    def tick(self, collection: str | None, listing: Listing, request: gr.Request) -> Updates:
-        """Show what changed since the last tick."""
-        if collection and listing.collections and collection not in listing.collections:
+    def tick(
+        self, collection: str | None, mark: str, listing: Listing, shown: Shown, request: gr.Request
+    ) -> Updates:
+        """Show what changed since the last tick. What the reader chose is read, and never written."""
+        if collection and shown.collections and collection not in shown.collections:
             return gr.skip()  # type: ignore[no-any-return]  # its new name is on the way to the browser
-        picked = self._picked.get(session_of(request), ())
-        return self._refresh(collection, replace(listing, picked=picked)) or gr.skip()
+        listing = replace(listing, picked=self._picked.get(session_of(request), ()))
+        if mark != shown.mark:
+            shown = Shown()
+        return self._refresh(collection, listing, shown) or gr.skip()
 
-    def switch(self, collection: str | None, listing: Listing, request: gr.Request) -> Updates:
+    def switch(self, collection: str | None, listing: Listing, shown: Shown, request: gr.Request) -> Updates:
         """Another collection was chosen."""
         self.leave(request)
-        return {self._parts.notice: "", **self._scoped(()), **self._refresh(collection, _fresh(listing))}
+        listing = _fresh(listing)
+        return {
+            self._parts.listing: listing,
+            self._parts.notice: "",
+            **self._scoped(()),
+            **self._refresh(collection, listing, shown),
+        }
 
-    def add_collection(self, name: str, profile: str, listing: Listing, request: gr.Request) -> Updates:
+    def add_collection(
+        self, name: str, profile: str, listing: Listing, shown: Shown, request: gr.Request
+    ) -> Updates:
         """Create a collection and go to it."""
         try:
             added = self._service.add_collection(name.strip(), PROFILES.get(profile, "general"))
         except AttestError as problem:
             return {self._parts.notice: notice_html(str(problem), problem=True)}
         self.leave(request)
+        listing = _fresh(listing)
         return {
+            self._parts.listing: listing,
             self._parts.form: gr.update(visible=False),
             self._parts.name: "",
             self._parts.notice: "",
             **self._scoped(()),
-            **self._refresh(added.name, _fresh(listing), choose=True),
+            **self._refresh(added.name, listing, shown, choose=True),
         }
 
-    def add_files(self, files: Sequence[str] | None, collection: str | None, listing: Listing) -> Updates:
+    def add_files(
+        self, files: Sequence[str] | None, collection: str | None, listing: Listing, shown: Shown
+    ) -> Updates:
         """Files were dropped: hand them over, or ask first if they will take long or much.
 
         A collection that was made a moment ago is shown before the browser has chosen it.
         """
-        collection = collection or listing.shown
+        collection = collection or shown.collection
         _discard(listing.waiting)  # the reader chose others in place of these
-        listing = replace(listing, waiting=())
+        listing = replace(listing, waiting=(), first=0)
         sizes = {Path(file): Path(file).stat().st_size for file in files or () if Path(file).is_file()}
         asks = ""
         if collection and (len(sizes) >= MANY_FILES or sum(sizes.values()) >= MANY_BYTES):
@@ -145,7 +155,7 @@ class Library:
             self._parts.listing: listing,
             self._parts.notice: notice,
             self._parts.dialog: asks,
-            **self._refresh(collection, replace(listing, first=0)),
+            **self._refresh(collection, listing, shown),
         }
 
     def _taken_in(self, files: Sequence[str], collection: str | None) -> str:
@@ -162,6 +172,7 @@ class Library:
         self,
         collection: str | None,
         listing: Listing,
+        shown: Shown,
         scope: Scope,
         event: gr.EventData,
         request: gr.Request,
@@ -177,7 +188,7 @@ class Library:
                 done = self._done(data, collection, listing, session)
         else:
             done = self._done(data, collection, listing, session)
-        return self._shown(done, collection, scope)
+        return self._updates(done, collection, shown, scope)
 
     def _done(
         self, data: Mapping[str, Any], collection: str | None, listing: Listing, session: str
@@ -188,7 +199,7 @@ class Library:
             self._picked[session] = done.listing.picked
         return done
 
-    def _shown(self, done: Outcome, collection: str | None, scope: Scope) -> Updates:
+    def _updates(self, done: Outcome, collection: str | None, shown: Shown, scope: Scope) -> Updates:
         listing, notice = done.listing, done.notice
         if done.add:
             notice = self._taken_in(listing.waiting, collection)
@@ -206,7 +217,7 @@ class Library:
         if done.scope is not None or left != scope:
             updates |= self._scoped(left if done.scope is None else done.scope)
         goes = done.collection is not None and done.collection != collection
-        return updates | self._refresh(done.collection or collection, listing, choose=goes)
+        return updates | self._refresh(done.collection or collection, listing, shown, choose=goes)
 
     def unchoose(self, scope: Scope, event: gr.EventData) -> Updates:
         """A chip was taken away, or all of them."""
@@ -216,50 +227,26 @@ class Library:
     def _scoped(self, scope: Scope) -> Updates:
         return {self._parts.scope: scope, self._parts.chips: scope_html(scope)}
 
-    def _refresh(self, collection: str | None, listing: Listing, *, choose: bool = False) -> Updates:
+    def _refresh(
+        self, collection: str | None, listing: Listing, shown: Shown, *, choose: bool = False
+    ) -> Updates:
+        """What a tab that was sent `shown` last has to be sent; nothing if it shows what is so."""
         profiles = self._service.profiles()
         if collection not in profiles:
             collection = next(iter(profiles), None)
             choose = True
-        page = None
-        if collection:
-            page = self._service.document_listing(collection, listing.first, PER_PAGE, listing.wanted)
-        busy = page is not None and page.busy > 0
-        engine = self._service.engine_status()
-        new = replace(
-            listing,
-            collections=tuple(profiles),
-            shown=collection,
-            documents=documents_html(
-                page, confirming=listing.confirming, picked=frozenset(listing.picked), wanted=listing.wanted
-            ),
-            worker=worker_html(self._service.worker_status()) if busy else "",
-            status=status_html(engine),
-            facts=facts_html(profiles.get(collection or ""), page),
-            selection=selection_html(len(listing.picked), page.matching if page else 0),
-            welcome=welcome_html(
-                collection,
-                profiles.get(collection or ""),
-                askable=page is not None and page.askable > 0,
-                empty=page is None or not page.total,
-            ),
-            seconds=BUSY_SECONDS if busy or not engine.ready else IDLE_SECONDS,
-        )
-        return self._changes(listing, new, collection, choose=choose)
-
-    def _changes(self, old: Listing, new: Listing, collection: str | None, *, choose: bool) -> Updates:
-        if new == old and not choose:
+        now = self._showing.now(collection, profiles, listing)
+        changed = now.changed(shown)
+        if not changed and not choose:
             return {}
-        updates: Updates = {self._parts.listing: new}
+        updates: Updates = {self._parts.shown: now, self._parts.mark: now.mark}
+        updates |= {getattr(self._parts, name): getattr(now, name) for name in TEXTS if name in changed}
         if choose:
-            updates[self._parts.collection] = gr.update(choices=list(new.collections), value=collection)
-        elif new.collections != old.collections:
-            updates[self._parts.collection] = gr.update(choices=list(new.collections))
-        for name in ("documents", "worker", "status", "welcome", "facts", "selection"):
-            if getattr(new, name) != getattr(old, name):
-                updates[getattr(self._parts, name)] = getattr(new, name)
-        if new.seconds != old.seconds:
-            updates[self._parts.timer] = gr.Timer(new.seconds)
+            updates[self._parts.collection] = gr.update(choices=list(profiles), value=collection)
+        elif "collections" in changed:
+            updates[self._parts.collection] = gr.update(choices=list(profiles))
+        if "seconds" in changed:
+            updates[self._parts.timer] = gr.Timer(now.seconds)
         return updates
 
 

@@ -23,10 +23,10 @@ MOST_ASKED = 200  # documents that are chosen to be asked; more are a collection
 
 @dataclass(frozen=True)
 class Listing:
-    """What a tab shows on the left.
+    """What the reader of a tab chose on the left.
 
     confirming: the document whose removal is being asked about. picked: selected documents. waiting: files
-    that wait for the reader's word. shown: the collection. The texts are the HTML that the tab has.
+    that wait for the reader's word.
     """
 
     first: int = 0
@@ -34,15 +34,6 @@ class Listing:
     picked: tuple[str, ...] = ()
     confirming: str | None = None
     waiting: tuple[str, ...] = ()
-    collections: tuple[str, ...] = ()
-    shown: str | None = None
-    documents: str = ""
-    worker: str = ""
-    status: str = ""
-    welcome: str = ""
-    facts: str = ""
-    selection: str = ""
-    seconds: float = 1.0
 
 
 @dataclass(frozen=True)

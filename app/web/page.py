@@ -12,10 +12,11 @@ from app.web.conversation import MODES
 from app.web.evidence import empty_html
 from app.web.finding import SEND_FINDS, finder_html
 from app.web.help import help_html
-from app.web.library import BUSY_SECONDS, PROFILES, Library, LibraryParts
+from app.web.library import PROFILES, Library, LibraryParts
 from app.web.ordering import Listing
 from app.web.protocol import Service
 from app.web.reader import Reader, ReaderParts
+from app.web.showing import BUSY_SECONDS, Shown
 from app.web.signing_in import SIGN_OUT
 from app.web.uploads import keep_names
 
@@ -71,6 +72,8 @@ def build_page(service: Service) -> gr.Blocks:
         title="Attest", analytics_enabled=False, fill_width=True, fill_height=True, delete_cache=(600, 3600)
     ) as page:
         listing = gr.State(Listing())
+        left = gr.State(Shown())
+        mark = gr.Textbox(visible=False, elem_id="at-mark")
         conversation = gr.State(())
         shown = gr.State(None)
         thread = gr.State(None)
@@ -222,6 +225,8 @@ def build_page(service: Service) -> gr.Blocks:
             drop,
             timer,
             listing,
+            left,
+            mark,
             removed,
             scope,
         )
@@ -232,7 +237,7 @@ def build_page(service: Service) -> gr.Blocks:
         _connect_library(library, library_parts, page, folder, create)
         finder.act(
             library.act,
-            [collection, listing, scope],
+            [collection, listing, left, scope],
             library_parts.all(),
             trigger_mode="always_last",
             **QUIET,
@@ -333,18 +338,19 @@ def _connect_reader(
 def _connect_library(
     library: Library, parts: LibraryParts, page: gr.Blocks, folder: gr.UploadButton, create: gr.Button
 ) -> None:
-    now = [parts.collection, parts.listing]
+    now = [parts.collection, parts.listing, parts.shown]
     quiet = {"outputs": parts.all(), **QUIET}
     page.load(library.open, **quiet)
     page.unload(library.leave)
-    parts.timer.tick(library.tick, inputs=now, queue=False, **quiet)
+    ticking = [parts.collection, parts.mark, parts.listing, parts.shown]
+    parts.timer.tick(library.tick, inputs=ticking, queue=False, **quiet)
     parts.collection.input(library.switch, inputs=now, **quiet)
     for source in (parts.drop, folder):
         source.upload(library.add_files, inputs=[source, *now], outputs=[parts.drop, *parts.all()], **QUIET)
     gr.on(
         [create.click, parts.name.submit],
         library.add_collection,
-        inputs=[parts.name, parts.profile, parts.listing],
+        inputs=[parts.name, parts.profile, parts.listing, parts.shown],
         **quiet,
     )
     for source in (parts.documents, parts.selection, parts.facts, parts.dialog):

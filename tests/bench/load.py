@@ -37,8 +37,8 @@ import httpx
 import numpy as np
 import psutil
 
-from app.web.library import IDLE_SECONDS
 from app.web.server import SCRIPTS
+from app.web.showing import IDLE_SECONDS
 from tests.app.web.browsing import CHROMIUM, chromium
 from tests.bench.tabs import Events, Figures, Tab
 from tests.conftest import ROOT

@@ -45,10 +45,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Events:
-    """Numbers of the page's events, as its description has them."""
+    """Numbers of the page's events, as its description has them; marks: where in its results one is."""
 
     numbers: dict[tuple[str, str], list[int]]
     inputs: dict[int, int]
+    marks: dict[int, int]
 
     @classmethod
     async def of(cls, client: httpx.AsyncClient) -> "Events":
@@ -58,7 +59,16 @@ class Events:
         for event in config["dependencies"]:
             for component, kind in event["targets"]:
                 numbers[names.get(component, "page"), kind].append(event["id"])
-        return cls(dict(numbers), {each["id"]: len(each["inputs"]) for each in config["dependencies"]})
+        (mark,) = (key for key, name in names.items() if name == "at-mark")
+        return cls(
+            dict(numbers),
+            {each["id"]: len(each["inputs"]) for each in config["dependencies"]},
+            {
+                each["id"]: each["outputs"].index(mark)
+                for each in config["dependencies"]
+                if mark in each["outputs"]
+            },
+        )
 
 
 class Tab:
@@ -75,6 +85,7 @@ class Tab:
         self._client, self._events, self._figures = client, events, figures
         self._collection, self._assets = collection, assets
         self._session = f"{random.getrandbits(52):011x}"
+        self._mark = ""
 
     async def load(self) -> None:
         """As when the address is entered: the page, what it needs, and its first events."""
@@ -97,11 +108,12 @@ class Tab:
         """What the list on the left asks every few seconds."""
         (number,) = self._events.numbers["timer", "tick"]
         async with self._figures.timed("tick"):
-            given = self._padded(number, [self._collection])
+            given = self._padded(number, [self._collection, self._mark])
             body = {"data": given, "fn_index": number, "session_hash": self._session}
             answer = await self._client.post("/gradio_api/run/predict", json=body)
             if answer.status_code != 200:
                 raise Refused(f"{answer.status_code} for a tick")
+            self._marked(number, answer.json())
 
     async def find(self, words: str) -> None:
         """Search the kept conversations."""
@@ -135,16 +147,22 @@ class Tab:
         """With nothing in place of what the server keeps by itself, the states of the session."""
         return given + [None] * (self._events.inputs[number] - len(given))
 
+    def _marked(self, number: int, output: dict[str, Any]) -> None:
+        """Keep the mark that the results of an event bring, unless they leave it as it is."""
+        place = self._events.marks.get(number)
+        if place is not None and isinstance(output["data"][place], str):
+            self._mark = output["data"][place]
+
     async def _done(self, numbers: Sequence[int], data: Sequence[list[Any]]) -> list[str]:
         """Send events, and follow the session's stream until all are done. Returns its messages."""
-        waiting = set()
+        waiting: dict[str, int] = {}
         for number, given in zip(numbers, data, strict=True):
             padded = self._padded(number, given)
             body = {"data": padded, "fn_index": number, "session_hash": self._session, "event_data": None}
             answer = await self._client.post("/gradio_api/queue/join", json=body)
             if answer.status_code != 200:
                 raise Refused(f"{answer.status_code} for an event")
-            waiting.add(answer.json()["event_id"])
+            waiting[answer.json()["event_id"]] = number
         messages = []
         stream = f"/gradio_api/queue/data?session_hash={self._session}"
         async with self._client.stream("GET", stream) as answer:
@@ -154,9 +172,9 @@ class Tab:
                 message = json.loads(line[5:])
                 messages.append(line)
                 if message["msg"] == "process_completed":
-                    waiting.discard(message["event_id"])
                     if not message["success"]:
                         raise Refused("an event failed")
+                    self._marked(waiting.pop(message["event_id"]), message["output"])
                 if not waiting and message["msg"] == "close_stream":
                     return messages
         if waiting:

@@ -1,4 +1,5 @@
-"""The page gets the results of all that it asks, also of what it asks while the stream of results ends."""
+"""The page gets the results of all that it asks, also of what it asks while the stream of results ends, and
+shows the last even where they reach the browser in another order."""
 
 from collections.abc import Callable
 
@@ -31,3 +32,28 @@ def test_a_click_is_answered_that_comes_while_the_results_of_another_end(
     held[0].fulfill(response=ended)
     expect(page.locator("#at-collection-form")).to_be_visible()
     expect(page.locator("dialog[open]")).to_be_visible(timeout=10_000)
+
+
+def test_two_clicks_stay_two_if_the_first_is_heard_of_last(
+    service: DoubleService, visit: Callable[..., Page]
+) -> None:
+    page = visit()
+    boxes = page.locator("#at-documents .at-pick")
+    expect(boxes.first).to_be_visible()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/queue/join*", hold, times=1)
+    boxes.nth(0).click()
+    while not held:
+        page.wait_for_timeout(20)
+    first = held[0].fetch()  # the server knows of it, and the browser not that the server does
+    chosen = page.locator(".at-selection [role=status]")
+    boxes.nth(1).click()
+    expect(chosen).to_have_text("2 selected")
+    held[0].fulfill(response=first)
+    expect(chosen).to_have_text("1 selected")  # what the server said of the first alone
+    expect(chosen).to_have_text("2 selected", timeout=15_000)
+    expect(page.locator("#at-documents .at-pick:checked")).to_have_count(2)

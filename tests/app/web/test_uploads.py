@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.library.file_names import LONGEST_NAME, safe_name
 from app.web.library import Library, LibraryParts
 from app.web.ordering import Listing
+from app.web.showing import Shown
 from app.web.uploads import DroppedFile, keep_names, named_files
 from tests.app.web.double import DoubleService
 
@@ -65,7 +66,7 @@ def test_files_go_where_the_page_stands_before_the_browser_has_chosen(
     for number, chosen in enumerate((None, "Contracts")):
         file = tmp_path / f"{number}.txt"
         file.write_text("text")
-        done = library.add_files([str(file)], chosen, Listing(shown="Medicines"))
+        done = library.add_files([str(file)], chosen, Listing(), Shown(collection="Medicines"))
         assert "1 document added" in done["notice"]
     homes = {each.name: each.collection for each in service.library.values()}
     assert (homes["0.txt"], homes["1.txt"]) == ("Medicines", "Contracts")
