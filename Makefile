@@ -51,14 +51,16 @@ bench: $(FAST)  ## every benchmark, one JSON line each
 # Hours. Goes on where it stopped. The built-in adapter was made by these steps (see its README).
 DATA ?= ../shared/data
 OUT ?= build/adapter
+STEPS ?= 700 700 300 210
+QUESTIONS ?= 220 100
 adapter: $(FAST)  ## trains an adapter for the built-in model from scratch, into OUT/reader
-	$(BIN)/attest adapt train $(OUT)/first --data $(DATA) --text-first 700 --steps 700
-	$(BIN)/attest adapt train $(OUT)/second --data $(DATA) --from $(OUT)/first --steps 300 --learning-rate 0.0007
+	$(BIN)/attest adapt train $(OUT)/first --data $(DATA) --text-first $(word 1,$(STEPS)) --steps $(word 2,$(STEPS))
+	$(BIN)/attest adapt train $(OUT)/second --data $(DATA) --from $(OUT)/first --steps $(word 3,$(STEPS)) --learning-rate 0.0007
 	test -d $(OUT)/mean || $(BIN)/attest adapt average $(OUT)/mean $(OUT)/second $(OUT)/first
-	$(BIN)/attest adapt train $(OUT)/third --data $(DATA) --from $(OUT)/mean --steps 210 --learning-rate 0.0007
+	$(BIN)/attest adapt train $(OUT)/third --data $(DATA) --from $(OUT)/mean --steps $(word 4,$(STEPS)) --learning-rate 0.0007
 	test -d $(OUT)/reader || $(BIN)/attest adapt average $(OUT)/reader $(OUT)/third $(OUT)/mean
 	ATTEST_ADAPTER=$(abspath $(OUT))/reader $(BIN)/python -m tests.bench.retrieval --data $(DATA) --training --home $(OUT)/home --find $(OUT)/reader
-	$(BIN)/attest adapt heads $(OUT)/reader --data $(DATA) --questions 220 --held-out 100
+	$(BIN)/attest adapt heads $(OUT)/reader --data $(DATA) --questions $(word 1,$(QUESTIONS)) --held-out $(word 2,$(QUESTIONS))
 
 clean:
 	rm -rf .venv

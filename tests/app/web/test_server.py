@@ -173,7 +173,7 @@ def test_a_tab_that_outlived_its_server_goes_on(client: TestClient) -> None:
     """The new server never sent its list of collections to this session."""
     events = client.get("/config").json()["dependencies"]
     (tick,) = [each["id"] for each in events if each["targets"][0][1] == "tick"]
-    body = {"data": ["Contracts", None], "fn_index": tick, "session_hash": "of-another-time"}
+    body = {"data": ["Contracts", "17", None, None], "fn_index": tick, "session_hash": "of-another-time"}
     answer = client.post("/gradio_api/run/predict", json=body)
     assert answer.status_code == 200, answer.text
     assert "Office lease, Harbour Row.pdf" in answer.text
