@@ -174,7 +174,8 @@ class Tab:
                 if message["msg"] == "process_completed":
                     if not message["success"]:
                         raise Refused("an event failed")
-                    self._marked(waiting.pop(message["event_id"]), message["output"])
+                    if (number := waiting.pop(message["event_id"], None)) is not None:
+                        self._marked(number, message["output"])
                 if not waiting and message["msg"] == "close_stream":
                     return messages
         if waiting:
